@@ -1,0 +1,235 @@
+"""Drive real JupyterLab in a headless Chromium that reaches nothing but this machine.
+
+In: a folder with notebooks. Out: pages of it, the addresses that were refused, and what the console said.
+
+    with JupyterLab(folder) as lab, Browser() as browser:
+        write_notebook(folder / "a.ipynb", "1 + 1")
+        page = browser.open_notebook(lab, "a.ipynb")
+        browser.run_all(page)
+        assert not browser.errors(page) and not browser.blocked
+
+Tests take the fixtures `lab` and `browser` of conftest.py. Scope locators to `OUTPUT`: Lab has buttons of its own.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Route, sync_playwright
+
+OUTPUT = ".jp-OutputArea-output"
+LOCAL = ("http://127.0.0.1:", "http://localhost:", "ws://127.0.0.1:", "ws://localhost:", "file:", "data:", "blob:", "about:")
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Software WebGL, so that 3D views draw without a graphics card; the resolver rule refuses every host even where
+# a request escapes the page (workers, web sockets).
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)
+
+
+def find_chromium() -> str | None:
+    "Path of a Chromium on this machine (`CHROMIUM` names one explicitly), or None."
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    "Write a notebook whose code cells are `cells`; strings opening with `%% md` become prose."
+    made: list[dict[str, Any]] = []
+    for i, source in enumerate(cells):
+        cell: dict[str, Any] = {"id": f"cell{i}", "metadata": {}, "source": source.removeprefix("%% md\n")}
+        prose = source.startswith("%% md")
+        made.append(cell | ({"cell_type": "markdown"} if prose else {"cell_type": "code", "execution_count": None, "outputs": []}))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    return path
+
+
+class JupyterLab:
+    "A JupyterLab server over `root`, with settings, workspaces and kernels of its own; stopped with its kernels at the end."
+
+    def __init__(self, root: Path, timeout: float = 90.0) -> None:
+        self.root, self.timeout = Path(root), timeout
+        self.token = secrets.token_hex(16)
+        self.state = Path(tempfile.mkdtemp(prefix="fwb-lab-"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "JupyterLab":
+        quiet = self.state / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+        quiet.parent.mkdir(parents=True)
+        quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else Lab asks about news, and the web for it
+        folders = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        environment = os.environ | {name: str(self.state / folder) for name, folder in folders.items()}
+        environment.setdefault("OMP_NUM_THREADS", "1")
+        options = [
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={self.port}",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={self.token}",
+            f"--ServerApp.root_dir={self.root}",
+            "--expose-app-in-browser",
+        ]
+        with (self.state / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}/api", timeout=2).close()
+                return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        raise RuntimeError(f"JupyterLab did not start within {self.timeout:.0f} s:\n{self.log()}")
+
+    def log(self) -> str:
+        "The last lines the server wrote."
+        return "\n".join((self.state / "log").read_text().splitlines()[-20:])
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, sign)
+                self.process.wait(15)
+                break
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+class Browser:
+    "A headless Chromium; requests to other hosts are refused and noted in `blocked`, console lines kept in `console`."
+
+    def __init__(self, size: tuple[int, int] = (1280, 900), dark: bool = False) -> None:
+        self.size, self.dark = size, dark
+        self.blocked: list[str] = []
+        self.failed: list[str] = []
+        self.console: list[tuple[str, str]] = []
+        self.received = 0
+
+    def __enter__(self) -> "Browser":
+        executable = find_chromium()
+        if executable is None:
+            raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
+        self._playwright: Playwright = sync_playwright().start()
+        try:
+            self._chromium = self._playwright.chromium.launch(executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS))
+        except BaseException:
+            self._playwright.stop()
+            raise
+        self.context: BrowserContext = self._chromium.new_context(
+            viewport={"width": self.size[0], "height": self.size[1]},
+            color_scheme="dark" if self.dark else "light",
+            accept_downloads=True,
+            service_workers="block",
+        )
+        self.context.set_default_timeout(60_000)
+        self.context.route("**/*", self._route)
+        return self
+
+    def _route(self, route: Route) -> None:
+        if route.request.url.startswith(LOCAL):
+            route.continue_()
+        else:
+            self.blocked.append(route.request.url)
+            route.abort()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.context.close()
+        self._chromium.close()
+        self._playwright.stop()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        self.console.append((message.type, message.text[:500]))
+
+    def page(self, address: str | Path | None = None) -> Page:
+        "A new page, at a web address or a file of this machine; it keeps its console and failed requests here."
+        page = self.context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.console.append(("pageerror", str(error)[:500])))
+        page.on("requestfailed", lambda request: self.failed.append(request.url))
+        page.on("websocket", lambda socket: socket.on("framereceived", self._count))
+        if address is not None:
+            page.goto(address.resolve().as_uri() if isinstance(address, Path) else address)
+        return page
+
+    def _count(self, payload: str | bytes) -> None:
+        self.received += len(payload)
+
+    def open_notebook(self, lab: JupyterLab, path: str) -> Page:
+        "Open the notebook `path` (relative to the server's root) in a fresh Lab workspace; returns when its kernel is idle."
+        page = self.page(f"{lab.url}/lab/tree/{path}?reset&token={lab.token}")
+        page.wait_for_selector(".jp-Notebook")
+        page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000
+        )
+        return page
+
+    def run_all(self, page: Page, wait: bool = True) -> None:
+        "Run every cell; `wait=False` returns at once, for views one wants to touch while the kernel works."
+        execute = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+        page.evaluate(f"() => {execute}" if wait else f"() => {{ {execute}; return null; }}")
+
+    def restart_kernel(self, page: Page) -> None:
+        "Restart the kernel without Lab's question, and wait until it is idle again."
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
+
+    def errors(self, page: Page) -> list[str]:
+        "What cells of the open notebook raised."
+        notebook = page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.toJSON()")
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        return [f"{output['ename']}: {output['evalue']}" for output in outputs if output["output_type"] == "error"]
+
+    def complaints(self) -> list[str]:
+        "Console errors and uncaught exceptions of all pages so far."
+        return [text for kind, text in self.console if kind in ("error", "pageerror")]
+
+    def screenshot(self, page: Page, path: Path) -> Path:
+        "Save what the page shows."
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=path)
+        return path
