@@ -1,0 +1,10 @@
+"""Crystals in, Fourier coefficients out, and back.
+
+In: `Crystal`. Out: `FourierCrystals` (six lattice coefficients, species slots, truncated Fourier coefficients), densities,
+symmetry relations, and by recovery crystals again. Knows crystals, nothing of data sets or models.
+"""
+
+from fourier_workbench.representation.fourier import FourierBasis, FourierCrystals, density, encode, snap
+from fourier_workbench.representation.lattice import lattice_to_log, log_to_lattice
+
+__all__ = ["FourierBasis", "FourierCrystals", "density", "encode", "lattice_to_log", "log_to_lattice", "snap"]
