@@ -1,11 +1,36 @@
 "Package metadata comes from settings.ini; everything static is in pyproject.toml."
+
+import shutil
 from configparser import ConfigParser
+from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
-config = ConfigParser(delimiters=["="])
-config.read("settings.ini", encoding="utf-8")
-cfg = config["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("evaluation", "cluster", "hub", "docs")}
-extras["dev"] = cfg["dev_requirements"].split() + [r for name in ("evaluation", "cluster", "hub", "docs") for r in extras[name]]
-setup(description=cfg["description"], install_requires=cfg["requirements"].split(), extras_require=extras)
+HERE = Path(__file__).parent
+EXTRAS = ("evaluation", "cluster", "hub", "docs")
+
+
+class BuildWithSettings(build_py):
+    "Puts settings.ini inside the built package, where an installed copy looks for its defaults."
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # an editable install reads the file of the checkout
+            shutil.copy2(HERE / "settings.ini", Path(self.build_lib) / "fourier_workbench" / "settings.ini")
+
+
+config = ConfigParser(delimiters=["="], interpolation=None)
+with (HERE / "settings.ini").open(encoding="utf-8") as file:
+    config.read_file(file)
+project = config["DEFAULT"]
+extras = {name: project[f"{name}_requirements"].split() for name in EXTRAS}
+development = dict.fromkeys(
+    [*project["dev_requirements"].split(), *(line for lines in extras.values() for line in lines)]
+)
+setup(
+    description=project["description"],
+    install_requires=project["requirements"].split(),
+    extras_require={**extras, "dev": list(development)},
+    cmdclass={"build_py": BuildWithSettings},
+)

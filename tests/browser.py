@@ -30,7 +30,16 @@ from typing import Any
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Route, sync_playwright
 
 OUTPUT = ".jp-OutputArea-output"
-LOCAL = ("http://127.0.0.1:", "http://localhost:", "ws://127.0.0.1:", "ws://localhost:", "file:", "data:", "blob:", "about:")
+LOCAL = (
+    "http://127.0.0.1:",
+    "http://localhost:",
+    "ws://127.0.0.1:",
+    "ws://localhost:",
+    "file:",
+    "data:",
+    "blob:",
+    "about:",
+)
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Software WebGL, so that 3D views draw without a graphics card; the resolver rule refuses every host even where
 # a request escapes the page (workers, web sockets).
@@ -59,7 +68,10 @@ def write_notebook(path: Path, *cells: str) -> Path:
     for i, source in enumerate(cells):
         cell: dict[str, Any] = {"id": f"cell{i}", "metadata": {}, "source": source.removeprefix("%% md\n")}
         prose = source.startswith("%% md")
-        made.append(cell | ({"cell_type": "markdown"} if prose else {"cell_type": "code", "execution_count": None, "outputs": []}))
+        made.append(
+            cell
+            | ({"cell_type": "markdown"} if prose else {"cell_type": "code", "execution_count": None, "outputs": []})
+        )
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     path.write_text(json.dumps(notebook), encoding="utf-8")
@@ -67,7 +79,7 @@ def write_notebook(path: Path, *cells: str) -> Path:
 
 
 class JupyterLab:
-    "A JupyterLab server over `root`, with settings, workspaces and kernels of its own; stopped with its kernels at the end."
+    "A JupyterLab server over `root`, with settings, workspaces and kernels of its own, all gone at the end."
 
     def __init__(self, root: Path, timeout: float = 90.0) -> None:
         self.root, self.timeout = Path(root), timeout
@@ -81,7 +93,9 @@ class JupyterLab:
     def __enter__(self) -> "JupyterLab":
         quiet = self.state / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
         quiet.parent.mkdir(parents=True)
-        quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # else Lab asks about news, and the web for it
+        quiet.write_text(
+            '{"fetchNews": "false", "checkForUpdates": false}'
+        )  # else Lab asks about news, and the web for it
         folders = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
@@ -104,7 +118,11 @@ class JupyterLab:
         ]
         with (self.state / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=environment, start_new_session=True
+                [sys.executable, "-m", "jupyterlab", *options],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
         try:
             self._wait()
@@ -127,7 +145,9 @@ class JupyterLab:
         "The last lines the server wrote."
         return "\n".join((self.state / "log").read_text().splitlines()[-20:])
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, sign)
@@ -156,7 +176,9 @@ class Browser:
             raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
         self._playwright: Playwright = sync_playwright().start()
         try:
-            self._chromium = self._playwright.chromium.launch(executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS))
+            self._chromium = self._playwright.chromium.launch(
+                executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS)
+            )
         except BaseException:
             self._playwright.stop()
             raise
@@ -177,7 +199,9 @@ class Browser:
             self.blocked.append(route.request.url)
             route.abort()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.context.close()
         self._chromium.close()
         self._playwright.stop()
@@ -200,11 +224,12 @@ class Browser:
         self.received += len(payload)
 
     def open_notebook(self, lab: JupyterLab, path: str) -> Page:
-        "Open the notebook `path` (relative to the server's root) in a fresh Lab workspace; returns when its kernel is idle."
+        "Open the notebook `path` (relative to the server's root) in a fresh workspace, and wait for its kernel."
         page = self.page(f"{lab.url}/lab/tree/{path}?reset&token={lab.token}")
         page.wait_for_selector(".jp-Notebook")
         page.wait_for_function(
-            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=90_000
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=90_000,
         )
         return page
 
@@ -216,7 +241,9 @@ class Browser:
     def restart_kernel(self, page: Page) -> None:
         "Restart the kernel without Lab's question, and wait until it is idle again."
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-        page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
+        page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+        )
 
     def errors(self, page: Page) -> list[str]:
         "What cells of the open notebook raised."

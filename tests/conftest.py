@@ -1,4 +1,4 @@
-"Fixtures every test may take, and the one seed and thread count that make runs repeatable."
+"Fixtures every test may take, and the settings that make runs repeatable."
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ import pytest
 # Before torch is imported anywhere: two xdist workers on two cores must not start two threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from browser import Browser, JupyterLab, find_chromium  # noqa: E402  (the line above must come first)
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import HealthCheck, settings
+
+from browser import Browser, JupyterLab, find_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -4,7 +4,13 @@ from browser import OUTPUT, Browser, JupyterLab, write_notebook
 
 
 def test_a_notebook_runs_in_jupyterlab(lab: JupyterLab, browser: Browser) -> None:
-    write_notebook(lab.root / "driver.ipynb", "%% md\n# Driver", "from IPython.display import HTML", "HTML('<b id=made>made</b>')", "1 / 0")
+    write_notebook(
+        lab.root / "driver.ipynb",
+        "%% md\n# Driver",
+        "from IPython.display import HTML",
+        "HTML('<b id=made>made</b>')",
+        "1 / 0",
+    )
     page = browser.open_notebook(lab, "driver.ipynb")
     browser.run_all(page)
     page.locator(f"{OUTPUT} #made").wait_for()

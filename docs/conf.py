@@ -1,0 +1,23 @@
+"Sphinx settings of the rendered documentation; every asset is local, nothing comes from a CDN."
+
+project = "Fourier Workbench"
+author = "Fourier Workbench contributors"
+extensions = ["myst_nb"]
+root_doc = "index"
+exclude_patterns = ["_static"]
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["_static"]  # put together by tools/build_docs.py
+html_js_files = ["figures.js"]
+html_copy_source = False
+html_show_sourcelink = False
+html_last_updated_fmt = None
+
+nb_execution_mode = "off"  # tools/build_docs.py has the notebooks run
+nb_render_markdown_format = "myst"
+nb_ipywidgets_js = {"require.js": {}, "widgets.js": {}, "embed-amd.js": {}}
+myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+mathjax_path = "tex-svg.js"  # one file with its fonts
+suppress_warnings = ["myst.header"]  # an api page may open with an exported function

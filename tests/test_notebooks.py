@@ -1,0 +1,13 @@
+"""Every notebook runs from top to bottom, in a kernel of its own; what it shows is kept for the documentation."""
+
+from pathlib import Path
+
+import pytest
+
+from notebooks import run
+from project import ROOT, notebooks
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in notebooks()])
+def test_notebook_runs(path: Path) -> None:
+    run(path)

@@ -1,0 +1,98 @@
+"""Run notebooks, and keep what they printed and drew for the documentation.
+
+In: a notebook of nbs/. Out: the same notebook with outputs under build/executed/, stamped with the hash of everything
+that decided them: its own cells, the library, the lock. `make test` runs every notebook; `make docs` takes what the
+tests left and runs only what is missing or stale.
+
+    .venv/bin/python tools/notebooks.py nbs/api/02_crystal.ipynb ...     run these (all, when none is named)
+"""
+
+import hashlib
+import os
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from project import BUILD, LIBRARY, NOTEBOOKS, ROOT, notebooks
+
+EXECUTED = BUILD / "executed"
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["nbdev"]
+LEFT_OUT = set(CONFIG["tst_flags"].split())  # cells with these directives are for people with time or a GPU
+
+
+def directives(source: str) -> set[str]:
+    "Names of the `#| name …` directives a cell opens with."
+    lines = (line.strip() for line in source.splitlines())
+    return {line[2:].strip().split(":")[0].split()[0] for line in lines if line.startswith("#|") and line[2:].strip()}
+
+
+class Runner(NotebookClient):
+    "Runs cells as Jupyter does, except those marked as slow or in need of a GPU."
+
+    async def async_execute_cell(self, cell: NotebookNode, cell_index: int, *args: Any, **options: Any) -> NotebookNode:
+        "Run one cell, or leave it out."
+        if cell.cell_type == "code" and directives(cell.source) & LEFT_OUT:
+            return cell
+        return await super().async_execute_cell(cell, cell_index, *args, **options)
+
+
+@cache
+def library_hash() -> str:
+    "Hash of all that notebooks share: the exported library with its data, and the lock."
+    digest = hashlib.sha256()
+    for path in [*sorted(LIBRARY.rglob("*")), ROOT / "constraints.txt", ROOT / "settings.ini"]:
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def key(path: Path) -> str:
+    "Hash of everything that decides what the notebook at `path` shows."
+    return hashlib.sha256(library_hash().encode() + path.read_bytes()).hexdigest()
+
+
+def executed_path(path: Path) -> Path:
+    "Where the executed copy of the notebook at `path` is kept."
+    return EXECUTED / path.relative_to(NOTEBOOKS)
+
+
+def run(path: Path) -> Path:
+    "Execute the notebook at `path` in its own folder; the copy with outputs replaces the one kept before."
+    notebook = nbformat.read(path, as_version=4)
+    environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "IN_TEST": "1"}
+    runner = Runner(
+        notebook,
+        timeout=CONFIG["cell_timeout"],
+        kernel_name="python3",
+        store_widget_state=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    runner.execute(env=environment)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata["fourier_workbench"] = {"key": key(path)}
+    kept = executed_path(path)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, kept)
+    return kept
+
+
+def executed(path: Path) -> Path:
+    "The executed copy of the notebook at `path`, made now if there is none or something has changed since."
+    kept = executed_path(path)
+    if kept.exists():
+        stamp = nbformat.read(kept, as_version=4).metadata.get("fourier_workbench", {})
+        if stamp.get("key") == key(path):
+            return kept
+    return run(path)
+
+
+if __name__ == "__main__":
+    for name in map(Path, sys.argv[1:]) if sys.argv[1:] else notebooks():
+        print(run(name.resolve()).relative_to(ROOT))
