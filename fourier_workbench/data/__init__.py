@@ -1,0 +1,9 @@
+"""Crystals from files, libraries and hubs, made ready for training.
+
+In: a source's name or path. Out: samples (id, `Crystal`, properties), a filtered corpus in Parquet shards with all that
+was rejected counted, and batches of Fourier coefficients expanded on the model's device. Knows nothing of models.
+"""
+
+from fourier_workbench.data.batches import CrystalBatch, CrystalTensors, batch_indices
+
+__all__ = ["CrystalBatch", "CrystalTensors", "batch_indices"]
