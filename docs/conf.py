@@ -1,14 +1,13 @@
 "Sphinx settings of the rendered documentation; every asset is local, nothing comes from a CDN."
 
 project = "Fourier Workbench"
-author = "Fourier Workbench contributors"
+author = copyright = "Fourier Workbench contributors"
 extensions = ["myst_nb"]
 root_doc = "index"
 exclude_patterns = ["_static"]
 
 html_theme = "furo"
 html_title = project
-html_static_path = ["_static"]  # put together by tools/build_docs.py
 html_js_files = ["figures.js"]
 html_copy_source = False
 html_show_sourcelink = False

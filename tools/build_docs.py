@@ -18,6 +18,7 @@ from typing import Any
 
 import nbformat
 import plotly
+import yaml
 from fastcore.nbio import read_nb, write_nb
 from nbdev.config import nbpath2html
 from nbdev.processors import FilterDefaults
@@ -85,9 +86,15 @@ def make_local(output: Cell, up: str) -> None:
     figure = data.pop("application/vnd.plotly.v1+json", None)
     if figure:
         data["text/html"] = figure_html(figure)
-    if data.pop("application/3dmoljs_load.v0", None):
+    if data.pop("application/3dmoljs_load.v0", None) is not None:
         page = joined(data["text/html"])
         data["text/html"] = re.sub(r"https?://[^'\"]*3[Dd]mol[^'\"]*\.js", f"{up}_static/3Dmol-min.js", page)
+
+
+def opening(source: str) -> str:
+    "Title and one line of a page, which nbdev has turned into YAML for Quarto."
+    fields = yaml.safe_load(source.strip().strip("-"))
+    return f"# {fields['title']}\n\n> {fields.get('description', '')}".removesuffix("\n\n> ")
 
 
 def documentation(cell: Cell) -> str:
@@ -124,8 +131,11 @@ def page(path: Path) -> tuple[Path, Any]:
         source = joined(cell.source)
         if source.startswith("<!-- WARNING"):
             continue
+        if cell.cell_type == "raw" and source.startswith("---"):
+            cell = new_markdown_cell(opening(source))
         if cell.cell_type == "code" and "#| output: asis" in source:
             cell = new_markdown_cell(documentation(cell))
+        cell.metadata.pop("execution", None)  # nbdev's timings, which notebooks must not hold
         if cell.cell_type == "markdown":
             cell["source"] = relative_links(joined(cell["source"]), up)
         for output in cell.get("outputs", []):
@@ -167,7 +177,7 @@ def main() -> int:
     for name in PROJECT_PAGES:
         shutil.copy2(ROOT / name, SOURCE / name)
     add_contents(places)
-    options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs")]
+    options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-D", f"html_static_path={STATIC}"]
     return subprocess.call([sys.executable, "-m", "sphinx", *options, str(SOURCE), str(SITE)])
 
 
