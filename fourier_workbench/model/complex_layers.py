@@ -36,15 +36,16 @@ def complex_multiply(x: Float[Tensor, "*b 2d"], w: Float[Tensor, "*c 2d"]) -> Fl
 
 # %% ../../nbs/api/30_complex_layers.ipynb #6118de61
 class ComplexLinear(nn.Module):
-    """y = W x with complex W, without bias (paper D.1). Weight (d_out, d_in, 2): real and imaginary part."""
+    """y = W x with complex W, without bias (paper D.1). Weight (d_out, 2 d_in): real-packed rows of W."""
 
     def __init__(self, d_in: int, d_out: int, scale: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(d_out, d_in, 2) * (scale / math.sqrt(2 * d_in)))
+        # a matrix, not (d_out, d_in, 2): optimisers that treat matrices as such (Muon) then need no special case
+        self.weight = nn.Parameter(torch.randn(d_out, 2 * d_in) * (scale / math.sqrt(2 * d_in)))
 
     def packed(self) -> Float[Tensor, "2d_out 2d_in"]:
         """The real matrix that acts on packed channels."""
-        re, im = self.weight.unbind(-1)
+        re, im = self.weight.unflatten(1, (-1, 2)).unbind(-1)
         block = torch.stack([torch.stack([re, -im], -1), torch.stack([im, re], -1)], 1)
         return block.reshape(2 * re.shape[0], 2 * re.shape[1])
 

@@ -1,0 +1,13 @@
+"""Losses, recipes, stages and runs.
+
+In: a recipe and a corpus. Out: a run directory with metrics, checkpoints and finished weights; trained models.
+"""
+
+from fourier_workbench.training import recipes
+from fourier_workbench.training.checkpoints import load_autoencoder, load_diffuser
+from fourier_workbench.training.recipes import Recipe, get_recipe, override
+from fourier_workbench.training.runs import Run
+from fourier_workbench.training.stages import fit, fit_autoencoder, fit_diffuser
+
+__all__ = ["Recipe", "Run", "fit", "fit_autoencoder", "fit_diffuser", "get_recipe", "load_autoencoder", "load_diffuser", "override",
+           "recipes"]
