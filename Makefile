@@ -29,7 +29,7 @@ readme: $(READY) ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/build_readme.py
 
 bench: $(READY)  ## every script of benchmarks/, each printing its ratios
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 lint: $(READY)   ## ruff and mypy; environment.yml in step
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Route, sync_playwright
 
 OUTPUT = ".jp-OutputArea-output"
@@ -60,6 +61,13 @@ def find_chromium() -> str | None:
     "Path of a Chromium on this machine (`CHROMIUM` names one explicitly), or None."
     named = os.environ.get("CHROMIUM")
     return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def need_chromium() -> None:
+    "Skip where there is no browser; under CI its absence is a failure."
+    if find_chromium() is None:
+        reason = "no Chromium on this machine: apt-get install chromium, or name one in the variable CHROMIUM"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 def write_notebook(path: Path, *cells: str) -> Path:

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings
 
-from browser import Browser, JupyterLab, find_chromium
+from browser import Browser, JupyterLab, need_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,13 +25,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 def root() -> Path:
     "The checkout."
     return ROOT
-
-
-def need_chromium() -> None:
-    "Skip where there is no browser; under CI its absence is a failure."
-    if find_chromium() is None:
-        reason = "no Chromium on this machine: apt-get install chromium, or name one in the variable CHROMIUM"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture

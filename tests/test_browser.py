@@ -1,5 +1,8 @@
 "The browser driver does what the widget tests rely on: real cells in real JupyterLab, and no way out to the network."
 
+import pytest
+
+import browser as browser_module
 from browser import OUTPUT, Browser, JupyterLab, write_notebook
 
 
@@ -26,3 +29,13 @@ def test_other_hosts_are_refused_and_noted(browser: Browser, tmp_path) -> None:
     assert opened.title() == "page"
     assert browser.blocked == ["https://example.org/lib.js"]
     assert opened.evaluate("() => !!document.querySelector('canvas').getContext('webgl2')"), "3D views need WebGL"
+
+
+def test_a_missing_browser_skips_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser_module, "find_chromium", lambda: None)
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
+        browser_module.need_chromium()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
+        browser_module.need_chromium()
