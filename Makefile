@@ -5,7 +5,7 @@ READY   := .venv/ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test docs readme bench lint format hooks lock clean
+.PHONY: help setup demo lab test docs readme bench lint fix hooks lock clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,14 +33,14 @@ bench: $(READY)  ## every script of benchmarks/, each printing its ratios
 
 lint: $(READY)   ## ruff and mypy; environment.yml in step
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/python tools/environment.py --check
 
-format: $(READY) ## let ruff mend what it can (tests, tools, benchmarks; notebooks keep their layout), and export
-	$(BIN)/ruff format --quiet .
+fix: $(READY)    ## mend and write what machines can: ruff, the exported library, README.md, environment.yml
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/nbdev-export
+	$(BIN)/python tools/build_readme.py
+	$(BIN)/python tools/environment.py
 
 # Git runs the notebook drivers from the top of the checkout, where nothing says that .venv/bin is on the PATH.
 hooks: $(READY)  ## git merges, compares and checks notebooks properly (nbdev's drivers, pre-commit)

@@ -17,9 +17,7 @@ def test_links_start_at_the_page_and_lose_notebook_numbers() -> None:
     assert relative_links("[`Crystal`](/api/crystal.html#crystal)", "../") == (
         '<a href="../api/crystal.html#crystal"><code>Crystal</code></a>'
     )
-    assert (
-        relative_links("[more](../api/02_crystal.ipynb#in)", "../") == "[more](../api/crystal.ipynb#in)"
-    )
+    assert relative_links("[more](../api/02_crystal.ipynb#in)", "../") == "[more](../api/crystal.ipynb#in)"
     assert relative_links("[more](explore_a_crystal.ipynb)", "") == "[more](explore_a_crystal.ipynb)"
     assert relative_links("[how](../CONTRIBUTING.md)", "") == "[how](CONTRIBUTING.md)"
     assert relative_links("[far](https://example.org/01_a.ipynb)", "") == "[far](https://example.org/01_a.ipynb)"
