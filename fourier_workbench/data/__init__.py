@@ -5,5 +5,17 @@ was rejected counted, and batches of Fourier coefficients expanded on the model'
 """
 
 from fourier_workbench.data.batches import CrystalBatch, CrystalTensors, batch_indices
+from fourier_workbench.data.corpus import Corpus, CorpusView
+from fourier_workbench.data.preparation import prepare_corpus
+from fourier_workbench.data.sources import Sample, load_crystals
 
-__all__ = ["CrystalBatch", "CrystalTensors", "batch_indices"]
+__all__ = [
+    "Corpus",
+    "CorpusView",
+    "CrystalBatch",
+    "CrystalTensors",
+    "Sample",
+    "batch_indices",
+    "load_crystals",
+    "prepare_corpus",
+]

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ..crystal import Crystal
 
 # %% auto #0
 __all__ = ['NOBLE_GASES', 'F_BLOCK', 'ELEMENTS', 'dissimilarity', 'embedded', 'Prototype', 'prototypes', 'compositions',
-           'decorated']
+           'decorated', 'digest']
 
 # %% ../../nbs/api/20_prototypes.ipynb #cadaf09d
 NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86, 118})
@@ -271,6 +272,7 @@ def compositions(p: Prototype, top: int = 600) -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(plausible, key=lambda elements: _stable_hash(p.name, *elements)))
 
 # %% ../../nbs/api/20_prototypes.ipynb #652fb285
+_RULES = 1  # count up when any rule of this page changes: prepared corpora are made again then
 _TURNS = {"ionic": 120, "intermetallic": 75, "elemental": 16}
 
 
@@ -286,3 +288,8 @@ def decorated(max_sites: int = 10) -> Iterator[tuple[str, Crystal, dict]]:
             symbols = "-".join(Element.from_Z(z).symbol for z in elements)
             properties = {"prototype": p.name, "mineral": p.mineral, "kind": p.kind}
             yield f"{p.name}:{symbols}", p.decorate(elements), properties
+
+
+def digest() -> str:
+    """Changes when this module's decorations may: the version of its rules and of pymatgen, whose data they read."""
+    return f"rules {_RULES}, pymatgen {version('pymatgen')}"
