@@ -7,7 +7,8 @@ was rejected counted, and batches of Fourier coefficients expanded on the model'
 from fourier_workbench.data.batches import CrystalBatch, CrystalTensors, batch_indices
 from fourier_workbench.data.corpus import Corpus, CorpusView
 from fourier_workbench.data.preparation import prepare_corpus
-from fourier_workbench.data.sources import Sample, load_crystals
+from fourier_workbench.data.readers import Sample
+from fourier_workbench.data.sources import load_crystals
 
 __all__ = [
     "Corpus",
