@@ -21,11 +21,12 @@ from ..errors import RunError
 from .recipes import Recipe, get_recipe
 
 # %% auto #0
-__all__ = ['LIVE', 'State', 'read_json', 'write_json', 'process_started', 'is_alive', 'RunStatus', 'last_lines', 'read_status',
-           'Run']
+__all__ = ['LIVE', 'ENDED', 'State', 'read_json', 'write_json', 'process_started', 'is_alive', 'RunStatus', 'last_lines',
+           'read_status', 'Run']
 
 # %% ../../nbs/api/54_runs.ipynb #cadaf09d
 LIVE = ("starting", "running", "paused")
+ENDED = ("stopped", "done", "failed")
 State = Literal["empty", "starting", "running", "paused", "stopped", "done", "failed"]
 
 
@@ -97,7 +98,7 @@ def read_status(directory: Path) -> RunStatus:
     loop, worker = read_json(directory / "status.json"), read_json(directory / "worker.json")
     state, error = loop.get("state", "empty"), loop.get("error")
     alive = is_alive(worker)
-    if worker.get("state") in ("done", "stopped", "failed"):
+    if worker.get("state") in ENDED:
         state, error = worker["state"], worker.get("error")
     elif worker and alive:
         state = state if state in ("running", "paused") else "running" if loop.get("stage") else "starting"
@@ -201,7 +202,8 @@ class Run(_Followed):
 
     def _launch(self) -> None:
         """Start the process; it belongs to no terminal and to no parent."""
-        if is_alive(read_json(self.directory / "worker.json")):
+        worker = read_json(self.directory / "worker.json")
+        if is_alive(worker) and worker.get("state") not in ENDED:  # one that has ended may take a moment to be gone
             raise RunError(f"a run is going on in {self.directory} ({self.status}); use Run.attach, or stop it first")
         self._control("run")
         write_json(self.directory / "status.json", {"state": "starting"})

@@ -1,0 +1,177 @@
+"""A detached run: started, steered, killed, gone on with; what it says when something is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fourier_workbench.crystal import Crystal
+from fourier_workbench.data import Corpus, prepare_corpus
+from fourier_workbench.errors import RunError
+from fourier_workbench.representation import FourierBasis
+from fourier_workbench.training import Recipe, Run, override, recipes
+from fourier_workbench.training.runs import process_started, write_json
+
+PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+METALS = [3, 11, 12, 19, 20, 21, 22, 23, 24, 25, 26, 27]
+
+
+def tiny_recipe(steps: int, **changes: object) -> Recipe:
+    "The laptop's recipe, as small as it can be, `steps` steps in each stage."
+    recipe = override(
+        recipes.laptop(),
+        diffuser=None,
+        autoencoder__model__compression=16 / 1254,
+        autoencoder__model__transformer__n_heads=1,
+        autoencoder__model__transformer__n_layers=2,
+        autoencoder__steps=steps,
+        autoencoder__batch_size=4,
+        autoencoder__prune_every=2,
+    )
+    stage = recipes.laptop().diffuser
+    assert stage is not None
+    model = replace(
+        stage.model,
+        ladder_shape=recipe.autoencoder.model.ladder_shape,
+        transformer=recipe.autoencoder.model.transformer,
+    )
+    return override(recipe, diffuser=replace(stage, model=model, steps=steps, batch_size=4), **changes)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    "Two dozen perovskites."
+    crystals = [
+        Crystal(np.eye(3) * (3.8 + 0.01 * z), [z, b, 8, 8, 8], PEROVSKITE) for z in METALS for b in (22, 41) if z != b
+    ]
+    out = tmp_path_factory.mktemp("runs") / "corpus"
+    return prepare_corpus(crystals, out, FourierBasis(5), 24, recovery=None, progress=False)
+
+
+@pytest.fixture
+def started(corpus: Corpus, tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    "Starts runs, and leaves no process behind."
+    runs: list[Run] = []
+
+    def start(recipe: Recipe) -> Run:
+        runs.append(Run.start(recipe, corpus, tmp_path / f"run{len(runs)}"))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        if (pid := run.status.pid) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+
+def until(what: Callable[[], bool], seconds: float = 60) -> None:
+    "Wait for something to become true."
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def test_a_run_goes_through_its_stages_and_is_read_from_its_files(started, corpus: Corpus) -> None:
+    run = started(tiny_recipe(6))
+    assert run.status.state in ("starting", "running"), "start returns at once"
+    assert run.wait(120).state == "done"
+    again = Run.attach(run.directory)
+    assert again.status.state == "done"
+    assert again.recipe == tiny_recipe(6)
+    assert set(again.metrics()["stage"]) == {"autoencoder", "diffuser"}
+    assert {"loss", "step", "lr"} <= set(again.metrics().columns)
+    with pytest.raises(RunError, match="done"):
+        again.resume()
+    with pytest.raises(RunError, match="another recipe"):
+        Run.start(tiny_recipe(7), corpus, run.directory)
+
+
+def test_pause_checkpoint_stop_and_resume(started) -> None:
+    run = started(tiny_recipe(100_000))
+    until(lambda: run.status.step > 0)
+    run.pause()
+    until(lambda: run.status.state == "paused")
+    step = run.status.step
+    run.resume()
+    until(lambda: run.status.step > step)
+    with pytest.raises(RunError, match="going on"):
+        Run.start(run.recipe, json.loads((run.directory / "run.json").read_text())["corpus"], run.directory)
+    run.checkpoint()
+    until(lambda: (run.directory / "checkpoints" / "autoencoder" / "latest.json").is_file())
+    run.stop()
+    until(lambda: run.status.state == "stopped")
+    with pytest.raises(RunError, match="cannot pause"):
+        run.pause()
+    stopped_at = run.status.step
+    run.resume()
+    until(lambda: run.status.step > stopped_at)
+    pid = run.status.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: run.status.state == "failed")
+    assert "without a word" in (run.status.error or "")
+    with pytest.raises(RunError, match="without a word"):
+        run.wait()
+
+
+def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Path) -> None:
+    tiny_recipe(6).to_json(tmp_path / "recipe.json")
+    code = (
+        "import os, sys; from fourier_workbench.training import Run; "
+        "Run.start(sys.argv[1], sys.argv[2], sys.argv[3]); os.kill(os.getpid(), 9)"
+    )
+    arguments = [str(tmp_path / "recipe.json"), str(corpus.path), str(tmp_path / "run")]
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert Run.attach(tmp_path / "run").wait(120).state == "done"
+
+
+def test_a_failed_run_says_why_in_one_line(started) -> None:
+    wild = tiny_recipe(60, autoencoder__optimiser__lr=1e20, autoencoder__optimiser__clip=None)
+    run = started(wild)
+    with pytest.raises(RunError, match="not finite") as failed:
+        run.wait(120)
+    assert len(str(failed.value).splitlines()) == 1
+    assert run.status.state == "failed"
+    assert "not finite" in run.log()
+
+
+def test_a_process_number_used_again_is_not_the_run(tmp_path: Path) -> None:
+    write_json(tmp_path / "status.json", {"state": "running", "stage": "autoencoder", "step": 5, "total": 10})
+    write_json(tmp_path / "worker.json", {"pid": os.getpid(), "started": "1", "state": "running"})
+    assert process_started(os.getpid()) not in (None, "1")
+    assert Run.attach(tmp_path).status.state == "failed"
+
+
+def test_a_zombie_is_not_alive() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    until(lambda: process_started(child.pid) is None, 30)
+    child.wait()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 3'])
+def test_half_written_files_are_no_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "status.json").write_text(content)
+    (tmp_path / "metrics.jsonl").write_text('{"stage": "autoencoder", "step": 1}\n' + content)
+    assert Run(tmp_path).status.state == "empty"
+    assert len(Run(tmp_path).metrics()) == 1
+
+
+def test_what_cannot_be_started_is_refused(tmp_path: Path, corpus: Corpus) -> None:
+    (tmp_path / "file").write_text("")
+    for recipe, crystals, directory, word in [
+        ("no_such_recipe", corpus, tmp_path / "run", "no recipe"),
+        ("laptop", tmp_path / "nowhere", tmp_path / "run", "no prepared corpus"),
+        ("laptop", corpus, tmp_path / "file", "is a file"),
+    ]:
+        with pytest.raises(ValueError if "recipe" in word else RunError, match=word):
+            Run.start(recipe, crystals, directory)
+    assert not (tmp_path / "run").exists()
