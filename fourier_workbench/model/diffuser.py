@@ -50,6 +50,7 @@ class DiffuserConfig:
     ladder_shape: tuple[int, int, int] = (8, 9, 576)
     scratch_bpd: int = 9  # scratch tokens at the wave vectors of this cube; 0 for none
     scratch_tokens: Literal["full", "half"] = "full"
+    scratch_truncation: Literal["cubic", "spherical", "hybrid"] = "cubic"
     output: Literal["noise", "skip"] = "noise"
     token_maps: bool = False  # complex linear map of its own for each ladder token, in and out (ours)
     self_conditioning: bool = False  # the last estimate of μ comes in beside the noisy ladder (ours; needs token_maps)
@@ -97,7 +98,7 @@ class _Backbone(nn.Module):
         super().__init__()
         self.config = config
         shape, n, d_ladder = config.transformer, config.n_ladder_tokens, config.ladder_shape[2]
-        cube = FourierBasis(config.scratch_bpd) if config.scratch_bpd else None
+        cube = FourierBasis(config.scratch_bpd, config.scratch_truncation) if config.scratch_bpd else None
         positions = torch.zeros(0, 3, dtype=torch.int64) if cube is None else cube.wave_vectors
         if cube is not None and config.scratch_tokens == "half":
             positions = positions[cube.half]
