@@ -36,13 +36,17 @@ _KEPT = pa.schema([
     ("id", pa.string()), ("reduced_formula", pa.string()), ("lattice", pa.list_(pa.float32(), 9)),
     ("numbers", pa.list_(pa.uint8())), ("numerators", pa.list_(pa.uint16())), ("properties", pa.string()),
 ])
+_NUMBERS = ("lattice.list.element", "numerators.list.element")  # their high and low bytes compress best apart
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table so that its name appears only when it is complete."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(table, temporary, compression="zstd", compression_level=9, write_statistics=False)
+        columns = set(table.column_names)
+        encoding = {name: "BYTE_STREAM_SPLIT" for name in _NUMBERS if name.split(".")[0] in columns}
+        pq.write_table(table, temporary, compression="zstd", compression_level=9, write_statistics=False,
+                       use_dictionary=sorted(columns & {"properties", "reason", "split"}), column_encoding=encoding)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

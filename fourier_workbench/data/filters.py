@@ -13,7 +13,7 @@ import torch
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ..crystal import Crystal
-from .packing import PackedCrystals, nodes_of
+from .packing import PackedCrystals, nodes_of, pack
 from .prototypes import F_BLOCK, NOBLE_GASES
 from ..errors import CorpusError
 from fourier_workbench.representation.fourier import (
@@ -24,10 +24,11 @@ from fourier_workbench.representation.fourier import (
     coefficients_from_nodes,
     pack_atoms,
 )
+from ..representation.recovery import recover
 
 # %% auto #0
 __all__ = ['Filter', 'DUPLICATE_TOLERANCES', 'noble_gas', 'f_block', 'heavy_element', 'too_many_species', 'too_large',
-           'too_close', 'paper_filters', 'first_reason', 'Recoverability', 'duplicates_of']
+           'too_close', 'paper_filters', 'first_reason', 'recoverability', 'duplicates_of']
 
 # %% ../../nbs/api/24_filters.ipynb #cadaf09d
 Filter = Callable[[Crystal], str | None]
@@ -103,39 +104,34 @@ def _pattern_crystals(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis
     return FourierCrystals(lattice, torch.from_numpy(packed.species), coefficients, packed.reasons)
 
 # %% ../../nbs/api/24_filters.ipynb #ff9fb270
-class Recoverability:
-    """Tells which crystals can be recovered from their coefficients (paper A.3); remembers patterns it has tried.
+def _outcomes(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: int, method: str) -> list[str | None]:
+    """Reasons of patterns: recovered exactly, or not."""
+    encoded = _pattern_crystals(patterns, basis, grid)
+    out = list(encoded.reasons)
+    good = [i for i, reason in enumerate(out) if reason is None]
+    if good:
+        found = recover(encoded[good], basis, grid, method=method)
+        for i, crystal, reason in zip(good, found.crystals, found.reasons, strict=True):
+            exact = crystal is not None and _patterns(pack([crystal]), grid)[0] == patterns[i]
+            out[i] = None if exact else "collision" if reason == "collision" else "unrecoverable"
+    return out
 
-    `method` is recovery's: `"paper"` or `"robust"`. Reasons: `collision` (two atoms of a species on one node),
-    `unrecoverable`, and what encoding rejects. The outcome for a crystal does not depend on the others.
+
+def recoverability(
+    packed: PackedCrystals, basis: FourierBasis, grid: int, method: str = "robust", batch: int = 512
+) -> list[str | None]:
+    """Why each crystal cannot be recovered from its coefficients, None where it can (paper A.3).
+
+    `method` is recovery's, `"paper"` or `"robust"`. Reasons: `collision` (two atoms on one node), `unrecoverable`. A crystal
+    passes only when all its nodes come back.
     """
-
-    def __init__(self, basis: FourierBasis, grid: int, method: str = "paper", batch: int = 256):
-        self.basis, self.grid, self.method, self.batch = basis, grid, method, batch
-        self._known: dict[tuple[bytes, ...], str | None] = {}
-
-    def reasons(self, packed: PackedCrystals) -> list[str | None]:
-        """The reason each crystal is rejected for, None where it is recoverable."""
-        patterns = _patterns(packed, self.grid)
-        new = sorted({pattern for pattern in patterns if pattern not in self._known})
-        for start in range(0, len(new), self.batch):
-            self._try(new[start : start + self.batch])
-        found = [self._known[pattern] for pattern in patterns]
-        if len(self._known) > 200_000:  # a few dozen MB; real crystals seldom repeat a pattern
-            self._known.clear()
-        return found
-
-    def _try(self, patterns: list[tuple[bytes, ...]]) -> None:
-        from fourier_workbench.representation import recover
-
-        encoded = _pattern_crystals(patterns, self.basis, self.grid)
-        good = [i for i, reason in enumerate(encoded.reasons) if reason is None]
-        outcome = list(encoded.reasons)
-        if good:
-            recovered = recover(encoded[good], self.basis, self.grid, method=self.method)
-            for i, crystal, reason in zip(good, recovered.crystals, recovered.reasons, strict=True):
-                outcome[i] = None if crystal is not None and reason is None else "unrecoverable"
-        self._known.update(zip(patterns, outcome, strict=True))
+    patterns = _patterns(packed, grid)
+    different = sorted(set(patterns))
+    known: dict[tuple[bytes, ...], str | None] = {}
+    for start in range(0, len(different), batch):
+        some = different[start : start + batch]
+        known.update(zip(some, _outcomes(some, basis, grid, method), strict=True))
+    return [known[pattern] for pattern in patterns]
 
 # %% ../../nbs/api/24_filters.ipynb #ae66e0e9
 DUPLICATE_TOLERANCES = {"ltol": 0.2, "stol": 0.3, "angle_tol": 5.0}

@@ -12,7 +12,6 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +29,7 @@ from fourier_workbench.data.corpus import (
     write_json,
     write_table,
 )
-from .filters import Recoverability, duplicates_of, first_reason, paper_filters
+from .filters import duplicates_of, first_reason, paper_filters, recoverability
 from .packing import pack
 from .pool import Pool, Task
 from .readers import Part, Sample, portable, read_part
@@ -68,11 +67,6 @@ class _Options:
         return FourierBasis(self.bpd, self.truncation)
 
 
-@lru_cache(maxsize=2)
-def _recoverability(basis: FourierBasis, grid: int, method: str) -> Recoverability:
-    return Recoverability(basis, grid, method)  # one a process: it remembers patterns
-
-
 def _chosen_cell(crystal: Crystal, cell: str) -> Crystal:
     if cell == "given":
         return crystal
@@ -99,7 +93,7 @@ def _filter_part(part: Part, kept_path: Path, rejected_path: Path, options: _Opt
             kept.append(sample._replace(crystal=crystal))
     packed = pack(sample.crystal for sample in kept)
     if options.recovery and kept:
-        reasons = _recoverability(options.basis, options.grid, options.recovery).reasons(packed)
+        reasons = recoverability(packed, options.basis, options.grid, options.recovery)
         rejected += [(s.id, r, "", len(s.crystal)) for s, r in zip(kept, reasons, strict=True) if r]
         good = [i for i, reason in enumerate(reasons) if reason is None]
         kept, packed = [kept[i] for i in good], packed.select(good)
@@ -179,7 +173,7 @@ def prepare_corpus(
     source: str | Path | Source | Sequence, out_dir: str | Path, basis: FourierBasis = _PAPER_BASIS, grid: int = 48,
     workers: int = 1, scheduler: Any = None, cell: Literal["given", "niggli"] = "given", deduplicate: bool = True,
     split: Literal["formula", "paper"] = "formula", max_sites: int | None = None, limit: int | None = None,
-    recovery: Literal["paper", "robust"] | None = "paper", progress: bool = True,
+    recovery: Literal["paper", "robust"] | None = "robust", progress: bool = True,
 ) -> Corpus:
     """Filter, deduplicate and split a source into a corpus at `out_dir` (paper 6.1, App. A).
 

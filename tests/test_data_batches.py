@@ -1,0 +1,122 @@
+"""Batches: the same crystal in the same epoch is the same tensor, and augmentations are what they are in real space."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fourier_workbench import Crystal
+from fourier_workbench.data import CrystalTensors, batch_indices
+from fourier_workbench.data.batches import random_below
+from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.errors import CorpusError
+from fourier_workbench.representation import FourierBasis, encode, snap
+
+GRID, BASIS = 24, FourierBasis(5)
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    small = [crystal for _, crystal, _ in embedded() if len(crystal) <= 10 and crystal.species[-1] <= 83]
+    reasons = encode(small, BASIS, GRID).reasons
+    return [crystal for crystal, reason in zip(small, reasons, strict=True) if reason is None][:150]
+
+
+@pytest.fixture(scope="module")
+def tensors(crystals):
+    return CrystalTensors.from_samples(crystals, BASIS, GRID)
+
+
+seeds = st.integers(0, 2**31 - 1)
+picks = st.lists(st.integers(0, 149), min_size=1, max_size=12)
+
+
+@given(picks, seeds, st.integers(0, 1000), st.booleans(), st.booleans())
+def test_a_crystal_does_not_depend_on_its_batch(tensors, picked, seed, epoch, cyclic, shift):
+    kinds = {"seed": seed, "epoch": epoch, "cyclic": cyclic, "origin_shift": shift}
+    batch = tensors.batch(picked, **kinds)
+    alone = tensors.batch(picked[-1:], **kinds)
+    assert torch.equal(batch.species[-1], alone.species[0])
+    assert torch.equal(batch.coefficients[-1], alone.coefficients[0])
+    assert batch.index.tolist() == picked
+
+
+@given(picks)
+def test_a_plain_batch_is_encode(tensors, crystals, picked):
+    batch, reference = tensors.batch(picked), encode([crystals[i] for i in picked], BASIS, GRID)
+    assert torch.equal(batch.species, reference.species)
+    assert torch.allclose(batch.coefficients, reference.coefficients, atol=1e-5)
+    assert torch.allclose(batch.lattice, reference.lattice.float(), atol=1e-5)
+    assert batch.lattice.dtype == torch.float32
+    assert batch.coefficients.dtype == torch.complex64
+
+
+@given(picks, seeds)
+def test_origin_shift_is_the_shift_of_the_crystal(tensors, crystals, picked, seed):
+    batch = tensors.batch(picked, seed=seed, epoch=3, origin_shift=True)
+    shifts = random_below(GRID, torch.tensor(picked), 3, seed=seed, epoch=3, stream=3).numpy()
+    moved = [Crystal(crystals[i].lattice, crystals[i].numbers, (snap(crystals[i].frac_coords, GRID) + shift) / GRID)
+             for i, shift in zip(picked, shifts, strict=True)]
+    assert torch.allclose(batch.coefficients, encode(moved, BASIS, GRID).coefficients, atol=1e-4)
+
+
+@given(picks, seeds)
+def test_cyclic_slots_turn_species_and_coefficients_together(tensors, picked, seed):
+    plain, turned = tensors.batch(picked), tensors.batch(picked, seed=seed, cyclic=True)
+    start = random_below(6, torch.tensor(picked), 1, seed=seed, epoch=0, stream=2)[:, 0].tolist()
+    for i, k in enumerate(start):
+        assert torch.equal(turned.species[i], plain.species[i].roll(k))
+        assert torch.allclose(turned.coefficients[i], plain.coefficients[i].roll(k, 0), atol=1e-6)
+
+
+@given(st.integers(1, 300), st.integers(1, 64), seeds, st.integers(0, 50))
+def test_an_epoch_holds_every_crystal_once(n, size, seed, epoch):
+    batches = batch_indices(n, size, seed, epoch)
+    assert torch.equal(torch.cat(batches).sort().values, torch.arange(n))
+    assert all(len(batch) == size for batch in batches[:-1])
+    again = batch_indices(n, size, seed, epoch)
+    assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
+
+
+def test_draws_are_uniform_and_differ_between_seeds_epochs_and_streams():
+    index = torch.arange(20000)
+    draws = {key: random_below(6, index, 1, seed=key[0], epoch=key[1], stream=key[2])[:, 0]
+             for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (12345, 7, 2)]}
+    for values in draws.values():
+        counts = torch.bincount(values, minlength=6)
+        assert ((counts - 20000 / 6) ** 2 / (20000 / 6)).sum() < 25  # χ² of 5 degrees of freedom
+    keys = list(draws)
+    for i, a in enumerate(keys):
+        for b in keys[i + 1 :]:
+            assert abs((draws[a] == draws[b]).float().mean() - 1 / 6) < 0.015
+
+
+def test_neighbouring_crystals_draw_independently():
+    draws = random_below(1000, torch.arange(20000), 3, seed=0, epoch=0).double().numpy()
+    flat = draws.flatten()
+    assert abs(np.corrcoef(flat[:-1], flat[1:])[0, 1]) < 0.02
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 2])[0, 1]) < 0.02
+
+
+def test_what_cannot_be_encoded_is_refused():
+    packed = [Crystal(np.eye(3) * 9, [6, 6], [[0, 0, 0], [0.001, 0, 0]])]
+    with pytest.raises(CorpusError, match="collision"):
+        CrystalTensors.from_samples(packed, BASIS, GRID)
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 4), (4, 0)])
+def test_impossible_batches_are_refused(n, size):
+    with pytest.raises(CorpusError, match="at least 1"):
+        batch_indices(n, size, 0, 0)
+
+
+@pytest.mark.gpu
+def test_batches_are_expanded_on_the_device(tensors):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    there = tensors.to("cuda").batch([1, 2, 3], seed=4, cyclic=True, origin_shift=True)
+    here = tensors.batch([1, 2, 3], seed=4, cyclic=True, origin_shift=True)
+    assert there.coefficients.is_cuda
+    assert torch.equal(there.species.cpu(), here.species)
+    assert torch.allclose(there.coefficients.cpu(), here.coefficients, atol=1e-5)

@@ -1,0 +1,301 @@
+"""A prepared corpus: nothing lost silently, the same whoever prepares it, resumable, and honest when damaged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from fourier_workbench import Crystal
+from fourier_workbench.data import Corpus, CrystalTensors, Sample, prepare_corpus
+from fourier_workbench.data.packing import DENOMINATOR, nodes_of, numerators, pack
+from fourier_workbench.data.pool import Pool
+from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.errors import CorpusError, SourceError
+from fourier_workbench.representation import FourierBasis, snap
+
+BASIS = FourierBasis(5)
+OPTIONS = {"basis": BASIS, "grid": 24, "recovery": None, "progress": False}
+
+
+def metal(z, a=2.5, **properties):
+    return Sample(f"m{z}-{a}", Crystal(np.eye(3) * a, [z], [[0, 0, 0]]), properties)
+
+
+def folder_of(path: Path) -> dict[str, bytes]:
+    """Every file of a corpus with its content."""
+    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Small embedded prototypes as Parquet in row groups of 20, with entries that cannot be read among them."""
+    rows = [{"material_id": name, "lattice": c.lattice.flatten().tolist(), "atomic_numbers": c.numbers.tolist(),
+             "frac_coords": c.frac_coords.flatten().tolist(), "e_above_hull": 0.0}
+            for name, c, _ in embedded() if len(c) <= 4]
+    rows[3]["lattice"] = [0.0] * 9
+    rows[50]["atomic_numbers"] = None
+    path = tmp_path_factory.mktemp("source") / "prototypes.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=20)
+    return path
+
+
+@pytest.fixture(scope="module")
+def prepared(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("corpus") / "one"
+    prepare_corpus(table, out, **OPTIONS)
+    return out
+
+
+def test_every_entry_is_kept_or_counted(prepared, table):
+    corpus = Corpus(prepared)
+    funnel = corpus.funnel
+    entries = pq.read_metadata(table).num_rows
+    assert funnel["in"] == entries == funnel["kept"] + sum(funnel["rejected"].values())
+    assert funnel["kept"] == len(corpus)
+    for level in funnel["by_size"].values():
+        assert level["in"] == level["kept"] + sum(level["rejected"].values())
+    assert sum(level["in"] for level in funnel["by_size"].values()) == entries
+    assert funnel["rejected"]["volume"] == funnel["rejected"]["shape"] == 1
+    assert funnel["by_size"]["unknown"]["in"] == 2
+    rejected = corpus.rejected.to_pylist()
+    kept = {sample.id for sample in corpus}
+    ids = pq.read_table(table)["material_id"].to_pylist()
+    assert kept | {row["id"] for row in rejected} == set(ids)
+    assert len(kept) + len(rejected) == entries
+    assert [name for name in ids if name in kept] == [sample.id for sample in corpus]
+
+
+def test_what_cannot_be_recovered_is_left_out(tmp_path):
+    rng = np.random.default_rng(1)
+    crowd = Crystal(np.eye(3) * 30, [6] * 60, rng.permutation(24**3)[:60, None] // [576, 24, 1] % 24 / 24)
+    twice = Crystal(np.eye(3) * 30, [6, 6], [[0, 0, 0], [0.02, 0, 0]])
+    corpus = prepare_corpus([crowd, metal(29), twice], tmp_path / "c", **{**OPTIONS, "recovery": "paper"})
+    assert [sample.id for sample in corpus] == ["m29-2.5"]
+    assert corpus.funnel["rejected"] == {"collision": 1, "unrecoverable": 1}
+
+
+def test_a_duplicate_says_of_what(tmp_path):
+    corpus = prepare_corpus([metal(29), metal(29, 2.6), metal(28)], tmp_path / "c", **OPTIONS)
+    assert [sample.id for sample in corpus] == ["m29-2.5", "m28-2.5"]
+    assert corpus.rejected.to_pylist() == [{"id": "m29-2.6", "reason": "duplicate", "detail": "of m29-2.5", "n_sites": 1}]
+    both = prepare_corpus([metal(29), metal(29, 2.6)], tmp_path / "d", deduplicate=False, **OPTIONS)
+    assert len(both) == 2
+
+
+def test_two_workers_make_the_same_files(prepared, table, tmp_path):
+    prepare_corpus(table, tmp_path / "two", workers=2, **OPTIONS)
+    assert folder_of(tmp_path / "two") == folder_of(prepared)
+
+
+def test_dask_makes_the_same_files(prepared, table, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        prepare_corpus(table, tmp_path / "dask", scheduler=client, **OPTIONS)
+    assert folder_of(tmp_path / "dask") == folder_of(prepared)
+
+
+KILLED = """
+import os, signal, sys
+import fourier_workbench.data.preparation as preparation
+from fourier_workbench.representation import FourierBasis
+
+work, calls = getattr(preparation, sys.argv[3]), []
+
+def dies(*arguments):
+    calls.append(1)
+    if len(calls) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    work(*arguments)
+
+setattr(preparation, sys.argv[3], dies)
+preparation.prepare_corpus(sys.argv[1], sys.argv[2], FourierBasis(5), 24, recovery=None, progress=False)
+"""
+
+
+@pytest.mark.parametrize(("where", "when"), [("_filter_part", 3), ("_find_duplicates", 1), ("_write_shard", 1),
+                                             ("_finish", 1)])
+def test_a_killed_run_resumes_where_it_was(prepared, table, tmp_path, where, when):
+    out = tmp_path / "killed"
+    run = subprocess.run([sys.executable, "-c", KILLED, table, out, where, str(when)], capture_output=True, check=False)
+    assert run.returncode == -9, run.stderr.decode()
+    with pytest.raises(CorpusError, match="did not finish"):
+        Corpus(out)
+    with pytest.raises(SourceError, match="did not finish"):
+        prepare_corpus(out, tmp_path / "other", **OPTIONS)
+    before = {p.name: p.stat().st_mtime_ns for p in (out / "work").glob("kept-*")}
+    assert len(before) >= 2
+    for path in (out / "work").glob("kept-*"):
+        os.utime(path, ns=(1, 1))
+    seen = {}
+    finish = sys.modules["fourier_workbench.data.preparation"]._finish
+    with pytest.MonkeyPatch.context() as patch:
+        def look(folder, *rest):
+            seen.update({p.name: p.stat().st_mtime_ns for p in (folder / "work").glob("kept-*")})
+            return finish(folder, *rest)
+
+        patch.setattr("fourier_workbench.data.preparation._finish", look)
+        prepare_corpus(table, out, **OPTIONS)
+    assert all(seen[name] == 1 for name in before)  # finished parts were not made again
+    assert folder_of(out) == folder_of(prepared)
+
+
+def test_a_finished_corpus_is_opened_and_not_made_again(prepared, table):
+    stamps = {p: p.stat().st_mtime_ns for p in prepared.rglob("*")}
+    assert prepare_corpus(table, prepared, **OPTIONS).hash == Corpus(prepared).hash
+    assert {p: p.stat().st_mtime_ns for p in prepared.rglob("*")} == stamps
+
+
+def test_another_preparation_does_not_overwrite_a_corpus(prepared, table):
+    with pytest.raises(CorpusError, match=r"prepared differently \(options\)"):
+        prepare_corpus(table, prepared, **{**OPTIONS, "grid": 48})
+    with pytest.raises(CorpusError, match="prepared differently"):
+        prepare_corpus([metal(29)], prepared, **OPTIONS)
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(CorpusError, match="is no corpus"):
+        prepare_corpus([metal(29)], tmp_path, **OPTIONS)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_dead_worker_is_told_in_a_line():
+    with Pool(2, None, False) as pool, pytest.raises(CorpusError, match="a worker process died"):
+        pool.run([(os._exit, (1,), 1)] * 2, 2, "die")
+
+
+def test_nothing_kept_is_said(tmp_path):
+    with pytest.warns(UserWarning, match="nothing of in hand was kept"):
+        corpus = prepare_corpus([metal(54), metal(60)], tmp_path / "c", **OPTIONS)
+    assert len(corpus) == 0
+    assert corpus.funnel["rejected"] == {"f_block": 1, "noble_gas": 1}
+    assert [len(corpus.split(name)) for name in ("train", "val", "test")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"cell": "primitive"}, {"split": "random"}, {"recovery": "magic"}])
+def test_unknown_options_are_refused(tmp_path, wrong):
+    with pytest.raises(CorpusError, match="must be one of"):
+        prepare_corpus([metal(29)], tmp_path / "c", **{**OPTIONS, **wrong})
+    assert not (tmp_path / "c").exists()
+
+
+def test_splits_keep_a_formula_on_one_side(prepared):
+    corpus = Corpus(prepared)
+    sides = [set(corpus.split(name).formulas) for name in ("train", "val", "test")]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    places = np.concatenate([corpus.split(name).indices for name in ("train", "val", "test")])
+    assert sorted(places) == list(range(len(corpus)))
+    with pytest.raises(CorpusError, match="train, val, test"):
+        corpus.split("holdout")
+
+
+def test_paper_split_tests_on_metastable_crystals_of_every_size(tmp_path):
+    def cell(i, n):
+        frac = np.stack([np.arange(n) / n, np.zeros(n), np.zeros(n)], 1)
+        return Sample(f"{n}-{i}", Crystal(np.diag([2.6 * n, 3 + 0.01 * i, 3]), [3 + i % 6] * n, frac),
+                      {"e_above_hull": 0.05 if i % 2 else 0.3})
+
+    samples = [cell(i, n) for n in (4, 20, 40, 60, 70) for i in range(40)]
+    corpus = prepare_corpus(samples, tmp_path / "c", split="paper", deduplicate=False, **{**OPTIONS, "grid": 240})
+    test = corpus.split("test")
+    assert [sum(len(s.crystal) == n for s in test) for n in (4, 20, 40, 60, 70)] == [2, 2, 2, 2, 0]
+    assert all(s.properties["e_above_hull"] <= 0.1 for s in test)
+
+
+def test_cells_are_reduced_when_asked(tmp_path):
+    copper = Crystal(np.eye(3) * 3.6, [29] * 4, [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    corpus = prepare_corpus([copper], tmp_path / "c", cell="niggli", **OPTIONS)
+    assert len(corpus[0].crystal) == 1
+
+
+def test_limit_and_max_sites(tmp_path, table):
+    corpus = prepare_corpus(table, tmp_path / "c", limit=30, max_sites=2, **OPTIONS)
+    assert corpus.funnel["in"] == 30
+    assert corpus.funnel["rejected"]["too_large"] > 0
+    assert all(len(sample.crystal) <= 2 for sample in corpus)
+
+
+def test_views_give_samples_views_and_packs(prepared):
+    corpus = Corpus(prepared)
+    view = corpus[5:15]
+    assert len(view) == 10
+    assert view[-1].id == corpus[14].id
+    assert [sample.id for sample in view[[3, 1]]] == [corpus[8].id, corpus[6].id]
+    packed = view[[3, 1]].packed()
+    assert np.array_equal(packed.crystal(0).frac_coords, corpus[8].crystal.frac_coords)
+    with pytest.raises(IndexError):
+        corpus[len(corpus)]
+    assert len(CrystalTensors.from_samples(view, BASIS, 24)) == 10
+
+
+def test_the_hash_follows_the_crystals(tmp_path, prepared):
+    one = prepare_corpus([metal(29)], tmp_path / "a", **OPTIONS)
+    same = prepare_corpus([metal(29)], tmp_path / "b", **OPTIONS)
+    other = prepare_corpus([metal(28)], tmp_path / "c", **OPTIONS)
+    assert one.hash == same.hash != other.hash
+
+
+def test_a_damaged_corpus_says_so(tmp_path):
+    prepare_corpus([metal(29), metal(28)], tmp_path / "c", **OPTIONS)
+    shard = next((tmp_path / "c" / "shards").iterdir())
+    content = shard.read_bytes()
+    shard.write_bytes(content[:50])
+    with pytest.raises(CorpusError, match="missing or damaged"):
+        Corpus(tmp_path / "c")[0]
+    (tmp_path / "c" / "funnel.json").write_text("{")
+    with pytest.raises(CorpusError, match="damaged manifest or funnel"):
+        Corpus(tmp_path / "c")
+    with pytest.raises(CorpusError, match="is no corpus"):
+        Corpus(tmp_path)
+    manifest = tmp_path / "c" / "manifest.json"
+    (tmp_path / "c" / "funnel.json").write_text("{}")
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    with pytest.raises(CorpusError, match="newer version"):
+        Corpus(tmp_path / "c")
+
+
+def test_ten_atoms_take_at_most_140_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = [Sample(f"mp-{rng.integers(10**6)}", Crystal(np.diag(rng.uniform(5, 9, 3)) + rng.normal(0, 0.3, (3, 3)),
+                                                        rng.choice([3, 8, 14, 22, 26], 10), rng.random((10, 3))), {})
+               for _ in range(2000)]
+    corpus = prepare_corpus(samples, tmp_path / "c", deduplicate=False, **OPTIONS)
+    size = sum(p.stat().st_size for p in (tmp_path / "c" / "shards").iterdir())
+    assert size / len(corpus) <= 140
+
+
+@given(npst.arrays(np.float64, (7, 3), elements=st.floats(0, 1, exclude_max=True)), st.sampled_from([24, 48]))
+def test_stored_coordinates_are_true_and_snap_alike(frac, grid):
+    stored = numerators(frac)
+    back = stored / DENOMINATOR
+    distance = np.abs(back - frac)
+    assert np.minimum(distance, 1 - distance).max() <= 0.5 / DENOMINATOR + 1e-12
+    assert np.array_equal(nodes_of(stored, grid), snap(back, grid))
+    apart = (nodes_of(stored, grid) - snap(frac, grid)) % grid
+    near_half = np.abs(frac * grid % 1 - 0.5) <= grid / DENOMINATOR  # only there may rounding twice differ
+    assert (apart[~near_half] == 0).all()
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_packing_and_selecting_keep_crystals(sizes, data):
+    rng = np.random.default_rng(0)
+    crystals = [Crystal(np.eye(3) * 4, rng.integers(1, 84, n), rng.random((n, 3))) for n in sizes]
+    packed = pack(crystals)
+    picks = data.draw(st.lists(st.integers(0, len(sizes) - 1), max_size=8))
+    for i, crystal in zip(picks, map(packed.select(picks).crystal, range(len(picks))), strict=True):
+        assert np.array_equal(crystal.numbers, crystals[i].numbers)
+        assert np.allclose(crystal.frac_coords, crystals[i].frac_coords, atol=1e-5) or crystals[i].frac_coords.max() > 0.9999
+
+
+def test_coordinates_need_a_grid_that_divides_the_denominator():
+    with pytest.raises(CorpusError, match="does not divide"):
+        nodes_of(np.zeros((1, 3), np.uint16), 96)

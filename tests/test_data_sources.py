@@ -1,0 +1,167 @@
+"""Sources: what can be read is read, what cannot is counted, what is no source says so in a line."""
+
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fourier_workbench import Crystal
+from fourier_workbench.data import load_crystals, prepare_corpus
+from fourier_workbench.data.sources import open_source
+from fourier_workbench.errors import SourceError
+
+SALT = Crystal(np.eye(3) * 5.64, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"
+
+
+def rows(n=5, **extra):
+    return [{"material_id": f"m{i}", "lattice": (np.eye(3) * (3 + i)).flatten().tolist(), "atomic_numbers": [11, 17],
+             "frac_coords": [0.0, 0.0, 0.0, 0.5, 0.5, 0.5], "e_above_hull": 0.1 * i, **extra} for i in range(n)]
+
+
+def read(source):
+    rejected = []
+    samples = list(load_crystals(source, on_reject=lambda *entry: rejected.append(entry)))
+    return samples, rejected
+
+
+@pytest.fixture
+def cifs(tmp_path):
+    """A folder with one good CIF, nested, and one of every kind of bad one."""
+    good = SALT.to_cif()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "salt.CIF").write_text(good)
+    (tmp_path / "half.cif").write_text(good.replace("0.50000000  1\n", "0.50000000  0.5\n"))
+    (tmp_path / "unknown.cif").write_text(good.replace(" Cl ", " Qq ").replace("Cl1", "Qq1"))
+    (tmp_path / "nan.cif").write_text(good.replace("_cell_length_a   5.64000000", "_cell_length_a   nan"))
+    (tmp_path / "pointer.cif").write_text(POINTER)
+    (tmp_path / "noise.cif").write_bytes(bytes(range(256)))
+    (tmp_path / "empty.cif").write_text("")
+    (tmp_path / "notes.txt").write_text("not a crystal")
+    return tmp_path
+
+
+def test_bad_cifs_are_reported_and_the_rest_goes_on(cifs):
+    samples, rejected = read(cifs)
+    assert [sample.id for sample in samples] == ["deep/salt"]
+    assert samples[0].crystal.formula == "Cl1 Na1"
+    reasons = {name: reason for name, reason, _ in rejected}
+    assert set(reasons) == {"half", "unknown", "nan", "pointer", "noise", "empty"}
+    assert reasons["half"] == "partial_occupancy"
+    assert reasons["pointer"] == "unreadable"
+    assert all("\n" not in detail and detail for _, _, detail in rejected)
+
+
+def test_without_on_reject_one_warning_says_how_many(cifs):
+    with pytest.warns(UserWarning, match="6 entries .* could not be read"):
+        list(load_crystals(cifs))
+
+
+def test_a_single_cif(cifs):
+    assert [sample.id for sample in load_crystals(cifs / "deep" / "salt.CIF")] == ["salt"]
+
+
+def test_parquet_of_structures(tmp_path):
+    pq.write_table(pa.Table.from_pylist(rows(5)), tmp_path / "a.parquet", row_group_size=2)
+    pq.write_table(pa.Table.from_pylist(rows(2, dataset="b")), tmp_path / "b.parquet")
+    samples, rejected = read(tmp_path)
+    assert [sample.id for sample in samples] == ["m0", "m1", "m2", "m3", "m4", "m0", "m1"]
+    assert not rejected
+    assert samples[5].properties == {"e_above_hull": 0.0, "dataset": "b"}
+    assert len(open_source(tmp_path, part_size=2).parts) == 4
+
+
+def test_bad_rows_are_reported(tmp_path):
+    bad = rows(6)
+    bad[0]["lattice"] = None
+    bad[1]["frac_coords"] = [0.0, 0.0]
+    bad[2]["frac_coords"] = [0.0, float("nan"), 0.0, 0.5, 0.5, 0.5]
+    bad[3]["lattice"] = [0.0] * 9
+    bad[4]["atomic_numbers"] = [11, 777]
+    pq.write_table(pa.Table.from_pylist(bad), tmp_path / "a.parquet")
+    samples, rejected = read(tmp_path)
+    assert [sample.id for sample in samples] == ["m5"]
+    assert [reason for _, reason, _ in rejected] == ["shape", "shape", "not_finite", "volume", "element"]
+
+
+def test_parquet_in_lemats_schema(tmp_path):
+    lattice = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [1.0, 0.0, 4.0]]
+    entries = [{"immutable_id": "agm1", "lattice_vectors": lattice, "species_at_sites": ["Cs", "Cl"], "energy": -3.0,
+                "cartesian_site_positions": [[0.0, 0.0, 0.0], [2.5, 2.0, 2.0]], "nsites": 2},
+               {"immutable_id": "agm2", "lattice_vectors": lattice, "species_at_sites": ["Xx"], "energy": 0.0,
+                "cartesian_site_positions": [[0.0, 0.0, 0.0]], "nsites": 1}]
+    pq.write_table(pa.Table.from_pylist(entries), tmp_path / "lemat.parquet")
+    samples, rejected = read(tmp_path / "lemat.parquet")
+    assert samples[0].id == "agm1"
+    assert samples[0].properties == {"energy": -3.0}
+    assert np.allclose(samples[0].crystal.frac_coords, [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert [(name, reason) for name, reason, _ in rejected] == [("agm2", "element")]
+
+
+def test_a_corpus_is_a_source(tmp_path):
+    corpus = prepare_corpus([SALT], tmp_path / "c", grid=24, recovery=None, progress=False)
+    samples, _ = read(tmp_path / "c")
+    assert [sample.id for sample in samples] == [sample.id for sample in corpus]
+    assert np.allclose(samples[0].crystal.frac_coords, SALT.frac_coords)
+
+
+def put(path, content):
+    path.write_text(content) if isinstance(content, str) else path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda d: d / "nowhere", "no source"),
+    (lambda d: d, "no crystals"),
+    (lambda d: put(d / "a.parquet", POINTER), "Git-LFS pointer"),
+    (lambda d: put(d / "a.parquet", b"PAR1 and then nothing"), "download complete"),
+    (lambda d: put(d / "a.xyz", "2\n\n"), "no crystals that can be read"),
+    (lambda d: put(d / "a.cif", "x") and put(d / "b.parquet", "y").parent, "name the folder of one kind"),
+    (lambda d: [], "empty"),
+    (lambda d: [SALT, 3], "entry 1 is a int"),
+    (lambda d: "hf:LeMat", "write hf:OWNER/NAME"),
+])
+def test_what_is_no_source_says_so_in_a_line(tmp_path, make, words):
+    with pytest.raises(SourceError, match=words) as caught:
+        load_crystals(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    table = pa.Table.from_pylist(rows(2)).drop_columns(["frac_coords"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"lacks the column\(s\) frac_coords"):
+        load_crystals(tmp_path / "a.parquet")
+
+
+def test_a_truncated_table_is_an_error(tmp_path):
+    pq.write_table(pa.Table.from_pylist(rows(50)), tmp_path / "whole.parquet")
+    content = (tmp_path / "whole.parquet").read_bytes()
+    put(tmp_path / "cut.parquet", content[: len(content) // 2])
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        load_crystals(tmp_path / "cut.parquet")
+
+
+def test_the_hub_without_its_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(SourceError, match=r"fourier_workbench\[hub\]"):
+        load_crystals("hf:LeMaterial/LeMat-BulkUnique:unique_pbe")
+
+
+def test_the_digest_follows_the_content(tmp_path):
+    path = put(tmp_path / "a.cif", SALT.to_cif())
+    before = open_source(path).digest
+    assert open_source(path).digest == before
+    put(path, SALT.to_cif().replace("5.64", "5.65"))
+    assert open_source(path).digest != before
+    assert open_source([SALT]).digest != open_source([SALT, SALT]).digest
+
+
+def test_head_cuts_the_source(tmp_path):
+    pq.write_table(pa.Table.from_pylist(rows(5)), tmp_path / "a.parquet", row_group_size=2)
+    source = open_source(tmp_path)
+    assert [len(source.head(n)) for n in (None, 9, 5, 3, 0)] == [5, 5, 5, 3, 0]
+    assert [sample.id for sample in load_crystals(source.head(3))] == ["m0", "m1", "m2"]
+    assert [sample.id for sample in load_crystals(open_source([SALT] * 9, part_size=4).head(6))] == list("012345")
