@@ -75,7 +75,7 @@ class CrystalBatch(NamedTuple):
     lattice: Float32[Tensor, "B 6"]
     species: Int64[Tensor, "B 6"]
     coefficients: Complex64[Tensor, "B 6 M"]
-    index: Int64[Tensor, " B"]
+    index: Int64[Tensor, " B"]  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a batch
 
     def to(self, device) -> CrystalBatch:
         """The same batch on another device."""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -103,13 +103,19 @@ def crystals_of(table: pa.Table) -> PackedCrystals:
 class _Crystals:
     """What a corpus and a part of one have in common."""
 
-    corpus: Corpus
-    indices: Int64[np.ndarray, " n"]
+    corpus: Any  # the Corpus itself, or the one that this is a part of
+    indices: Any  # (n,) places in the corpus
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, i: int | slice | Sequence[int]) -> Sample | CorpusView:
+    @overload
+    def __getitem__(self, i: int | np.integer) -> Sample: ...
+
+    @overload
+    def __getitem__(self, i: slice | Sequence[int]) -> CorpusView: ...
+
+    def __getitem__(self, i: int | np.integer | slice | Sequence[int]) -> Sample | CorpusView:
         """Sample i, or for a slice or a list of positions the part of the corpus they make."""
         if not isinstance(i, int | np.integer):
             return CorpusView(self.corpus, self.indices[i])
@@ -192,7 +198,8 @@ class _Folder(_Crystals):
         shard = int(np.searchsorted(self._starts, i, side="right")) - 1
         packed, ids, properties = self._shard(shard)
         row = i - int(self._starts[shard])
-        return Sample(ids[row], packed.crystal(row), json.loads(properties[row]) if properties[row] else {})
+        text = properties[row]
+        return Sample(ids[row], packed.crystal(row), json.loads(text) if text else {})
 
 # %% ../../nbs/api/25_corpus.ipynb #11d2c4cc
 class Corpus(_Folder):

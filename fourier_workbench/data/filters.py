@@ -24,7 +24,7 @@ from fourier_workbench.representation.fourier import (
     coefficients_from_nodes,
     pack_atoms,
 )
-from ..representation.recovery import recover
+from ..representation.recovery import Method, recover
 
 # %% auto #0
 __all__ = ['Filter', 'DUPLICATE_TOLERANCES', 'noble_gas', 'f_block', 'heavy_element', 'too_many_species', 'too_large',
@@ -104,10 +104,10 @@ def _pattern_crystals(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis
     return FourierCrystals(lattice, torch.from_numpy(packed.species), coefficients, packed.reasons)
 
 # %% ../../nbs/api/24_filters.ipynb #ff9fb270
-def _outcomes(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: int, method: str) -> list[str | None]:
+def _outcomes(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: int, method: Method) -> list[str | None]:
     """Reasons of patterns: recovered exactly, or not."""
     encoded = _pattern_crystals(patterns, basis, grid)
-    out = list(encoded.reasons)
+    out = list(encoded.reasons or ())
     good = [i for i, reason in enumerate(out) if reason is None]
     if good:
         found = recover(encoded[good], basis, grid, method=method)
@@ -118,7 +118,7 @@ def _outcomes(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: 
 
 
 def recoverability(
-    packed: PackedCrystals, basis: FourierBasis, grid: int, method: str = "robust", batch: int = 512
+    packed: PackedCrystals, basis: FourierBasis, grid: int, method: Method = "robust", batch: int = 512
 ) -> list[str | None]:
     """Why each crystal cannot be recovered from its coefficients, None where it can (paper A.3).
 
@@ -134,7 +134,7 @@ def recoverability(
     return [known[pattern] for pattern in patterns]
 
 # %% ../../nbs/api/24_filters.ipynb #ae66e0e9
-DUPLICATE_TOLERANCES = {"ltol": 0.2, "stol": 0.3, "angle_tol": 5.0}
+DUPLICATE_TOLERANCES = (0.2, 0.3, 5.0)  # ltol, stol, angle_tol in degrees
 
 
 def duplicates_of(crystals: Sequence[Crystal]) -> list[int | None]:
@@ -146,7 +146,7 @@ def duplicates_of(crystals: Sequence[Crystal]) -> list[int | None]:
         raise CorpusError("duplicates are sought among crystals of one reduced formula; group them first")
     if len(crystals) < 2:
         return [None] * len(crystals)
-    matcher = StructureMatcher(**DUPLICATE_TOLERANCES)
+    matcher = StructureMatcher(*DUPLICATE_TOLERANCES)
     reduced = [matcher._get_reduced_structure(crystal.to_structure(), True, True) for crystal in crystals]
     out: list[int | None] = []
     for i, structure in enumerate(reduced):

@@ -64,7 +64,7 @@ class PackedCrystals:
         atoms = slice(self.offsets[i], self.offsets[i + 1])
         return Crystal(self.lattices[i], self.numbers[atoms], self.numerators[atoms] / DENOMINATOR)
 
-    def select(self, indices: Sequence[int]) -> PackedCrystals:
+    def select(self, indices: Sequence[int] | Int64[np.ndarray, " m"]) -> PackedCrystals:
         """Some of the crystals, in the order given."""
         picked = np.asarray(indices, dtype=np.int64)
         sizes = self.sizes[picked]

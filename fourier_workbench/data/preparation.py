@@ -37,6 +37,7 @@ from .sources import Source, open_source
 from .splits import formula_split, funnel, metastable, paper_split, stable_number
 from ..errors import CorpusError, CrystalError
 from ..representation.fourier import FourierBasis, check_grid
+from ..representation.recovery import Method
 
 # %% auto #0
 __all__ = ['prepare_corpus']
@@ -53,14 +54,14 @@ class _Options:
     """All that decides what a corpus holds; written to its manifest."""
 
     bpd: int
-    truncation: str
+    truncation: Literal["cubic", "spherical", "hybrid"]
     grid: int
     cell: str
     deduplicate: bool
     split: str
     max_sites: int | None
     limit: int | None
-    recovery: str | None
+    recovery: Method | None
 
     @property
     def basis(self) -> FourierBasis:
@@ -173,7 +174,7 @@ def prepare_corpus(
     source: str | Path | Source | Sequence, out_dir: str | Path, basis: FourierBasis = _PAPER_BASIS, grid: int = 48,
     workers: int = 1, scheduler: Any = None, cell: Literal["given", "niggli"] = "given", deduplicate: bool = True,
     split: Literal["formula", "paper"] = "formula", max_sites: int | None = None, limit: int | None = None,
-    recovery: Literal["paper", "robust"] | None = "robust", progress: bool = True,
+    recovery: Method | None = "robust", progress: bool = True,
 ) -> Corpus:
     """Filter, deduplicate and split a source into a corpus at `out_dir` (paper 6.1, App. A).
 
@@ -239,7 +240,7 @@ def _claim(out: Path, manifest: dict) -> bool:
 
 def _with_duplicates(rejected: pa.Table, kept: pa.Table, drop: dict[int, str]) -> pa.Table:
     """The rejected entries of a part with its duplicates added."""
-    ids, sizes = kept["id"].to_pylist(), _packed_sizes(kept) if kept.num_rows else []
+    ids, sizes = kept["id"].to_pylist(), _packed_sizes(kept)
     rows = [{"id": ids[row], "reason": "duplicate", "detail": detail, "n_sites": int(sizes[row])}
             for row, detail in sorted(drop.items())]
     return pa.concat_tables([rejected, pa.Table.from_pylist(rows, schema=_REJECTED)])

@@ -93,11 +93,12 @@ def _library() -> tuple[tuple[str, dict[str, str], Crystal], ...]:
 
 def _entries() -> list[tuple[dict, Structure]]:
     """Tags and structure of each entry of the library's file; or through pymatgen's reader where it has moved."""
-    folder = Path(find_spec("pymatgen.analysis").submodule_search_locations[0])
-    path = folder / "prototypes" / "aflow_prototypes.json.gz"
-    if path.is_file():
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return [(entry["tags"], Structure.from_dict(entry["snl"])) for entry in json.load(file)]
+    package = find_spec("pymatgen.analysis")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        path = Path(folder) / "prototypes" / "aflow_prototypes.json.gz"
+        if path.is_file():
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                return [(entry["tags"], Structure.from_dict(entry["snl"])) for entry in json.load(file)]
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
     return [(entry["tags"], entry["snl"].structure) for entry in AFLOW_PROTOTYPE_LIBRARY]

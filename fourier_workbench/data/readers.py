@@ -124,7 +124,7 @@ def _row_to_crystal(row: dict, schema: str) -> Crystal:
         if schema == "lemat":
             lattice = np.array(row["lattice_vectors"], dtype=np.float64).reshape(3, 3)
             cartesian = np.array(row["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
-            numbers = [_atomic_number(symbol) for symbol in row["species_at_sites"]]
+            numbers = np.array([_atomic_number(symbol) for symbol in row["species_at_sites"]])
             Crystal(lattice, numbers, np.zeros((len(numbers), 3)))  # a flat cell must not reach the inverse
             return Crystal(lattice, numbers, cartesian @ np.linalg.inv(lattice))
         if schema == "packed":

@@ -146,7 +146,7 @@ def open_source(source: str | Path | Source | Sequence, part_size: int = 2048) -
         rows = hub_dataset(name)
         schema_of(rows.column_names, name)
         return Source(name, tuple(_cut("hub", name, len(rows), part_size)), str(getattr(rows, "_fingerprint", name)))
-    parts, digest = _open_path(Path(source).expanduser(), part_size)
+    parts, digest = _open_path(Path(name).expanduser(), part_size)
     return Source(name, tuple(parts), digest)
 
 # %% ../../nbs/api/23_sources.ipynb #df11dc0f

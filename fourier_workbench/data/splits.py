@@ -62,7 +62,7 @@ def size_bin(n_sites: int | None) -> str:
 
 def funnel(tables: Sequence[pa.Table], sizes: Int64[np.ndarray, " n"]) -> dict:
     """`funnel.json`: in = kept + sum(rejected), for all and for each bin of sizes."""
-    counts = {name: Counter() for name in SIZE_BINS}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in SIZE_BINS}
     for table in tables:
         for reason, n in zip(table["reason"].to_pylist(), table["n_sites"].to_pylist(), strict=True):
             counts[size_bin(n)][reason] += 1
