@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,10 +17,12 @@ from typing import Any, Protocol
 import torch
 from jaxtyping import Complex64, Int64, Shaped
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.batches import CrystalTensors, batch_indices
+from ..data.corpus import Corpus
 from ..diffusion.noise import InformationMatchedSchedule, ScaleMeter, radial_laplace
 from ..errors import CheckpointError, RecipeError, RunError
 from ..model.autoencoder import Autoencoder
@@ -41,7 +44,8 @@ from .recipes import DiffuserStage, OptimiserConfig, Recipe
 # %% auto #0
 __all__ = ['make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches', 'Stage',
            'TrainingLoop', 'derived', 'AutoencoderTraining', 'AutoencoderStageRun', 'Ladders', 'DiffuserTraining',
-           'DiffuserStageRun', 'make_fabric', 'about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
+           'DiffuserStageRun', 'make_fabric', 'default_processes', 'about_run', 'fit_autoencoder', 'fit_diffuser',
+           'fit']
 
 # %% ../../nbs/api/53_stages.ipynb #cadaf09d
 def make_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
@@ -200,7 +204,8 @@ class TrainingLoop(_Resumable):
         self.count += 1
         if self.done % self.log_every and self.done != self.stage.steps:
             return
-        mean = {key: float(value) / self.count for key, value in self.sums.items()}
+        sums = self.stage.fabric.all_reduce(torch.tensor([float(value) for value in self.sums.values()]), reduce_op="mean")
+        mean = {key: value / self.count for key, value in zip(self.sums, sums.tolist(), strict=True)}
         if not all(math.isfinite(value) for value in mean.values()):
             bad = ", ".join(key for key, value in mean.items() if not math.isfinite(value))
             raise RunError(f"{bad} is not finite near step {self.done}; lower the learning rate, or resume the last checkpoint")
@@ -237,6 +242,7 @@ class TrainingLoop(_Resumable):
                 self.save()
             if self.lead:
                 self.stage.finish(self.directory)
+            self.stage.fabric.barrier()  # the next stage reads what was just written
         except Exception as error:
             self.report("failed", bar, f"{type(error).__name__}: {error}")
             raise
@@ -499,9 +505,20 @@ class DiffuserStageRun(DiffuserTraining):
         save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
 
 # %% ../../nbs/api/53_stages.ipynb #c02b4c55
-def make_fabric(devices: int | str = 1, accelerator: str = "auto", precision: str = "32-true", nodes: int = 1) -> Fabric:
-    """Lightning Fabric for one process or many; call the fitting functions inside each process it launches."""
-    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)
+def make_fabric(processes: int = 1, accelerator: str = "auto", precision: str = "32-true", nodes: int = 1) -> Fabric:
+    """Lightning Fabric for one process, or for several that share every batch (one GPU each, or CPU cores through gloo)."""
+    if processes < 1 or nodes < 1:
+        raise RecipeError(f"processes and nodes must be at least 1; got {processes} and {nodes}")
+    if processes * nodes == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    # the selector and τ are set by every process alike, so buffers need not be broadcast at each step
+    strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+    return Fabric(accelerator=accelerator, devices=processes, num_nodes=nodes, precision=precision, strategy=strategy)
+
+
+def default_processes() -> int:
+    """One process a GPU, or one a CPU core: small models gain more from processes than from threads."""
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def about_run(recipe: Recipe, corpus: Any) -> dict[str, Any]:
@@ -556,13 +573,35 @@ def fit_diffuser(recipe: Recipe, corpus: Any, directory: Path | str, *, fabric: 
     return stage.averaged(), stage.schedule.cpu()
 
 
-def fit(recipe: Recipe, corpus: Any, directory: Path | str, **options: Any) -> bool:
-    """All stages of the recipe, going on where a killed run was; False when it was stopped."""
-    run = RunDirectory(directory)
-    recipe.to_json(run.path / "recipe.json")
+def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: Any) -> bool:
+    """All stages in this process."""
     done = fit_autoencoder(recipe, corpus, directory, **options) is not None
     if done and recipe.diffuser is not None:
         done = fit_diffuser(recipe, corpus, directory, **options) is not None
+    return done
+
+# %% ../../nbs/api/53_stages.ipynb #86824e79
+def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, progress: bool) -> bool:
+    """What each of several processes does; the recipe comes as JSON, because Fabric hands on no frozen dataclass."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
+    return _fit_stages(Recipe.from_json(recipe), Corpus(corpus_path), directory, fabric=fabric, progress=progress)
+
+
+def fit(recipe: Recipe, corpus: Any, directory: Path | str, *, processes: int = 1, progress: bool = True,
+        callback: Callable[[Stage, int], None] | None = None) -> bool:
+    """All stages of the recipe, going on where a killed run was; False when it was stopped.
+
+    With `processes` > 1 every batch is shared among that many; `corpus` must then be a prepared `Corpus`. Raises as
+    `fit_autoencoder`.
+    """
+    run = RunDirectory(directory)
+    recipe.to_json(run.path / "recipe.json")
+    if processes == 1:
+        done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
+    elif callback is not None or not isinstance(corpus, Corpus):
+        raise RecipeError("several processes need a prepared Corpus and no callback; prepare one, or use processes=1")
+    else:
+        done = make_fabric(processes).launch(_fit_process, recipe.to_json(), corpus.path, run.path, progress)
     if done:
         run.set_status("done")
-    return done
+    return bool(done)
