@@ -138,7 +138,7 @@ def imports(path: Path, nested: bool) -> set[str]:
 )
 def test_what_is_imported_is_declared(path: Path) -> None:
     owners = {module: {canonicalize_name(name) for name in found} for module, found in packages_distributions().items()}
-    # IPython, nbformat and their kin come with JupyterLab; yaml with no one in particular would not be enough.
+    # These come with JupyterLab and anywidget, and go where they go.
     carried = {"IPython", "ipykernel", "jupyter_client", "nbformat", "nbclient", "traitlets"}
     core, every = names(requirements()), names(requirements(*EXTRAS))
     at_import = {name for name in imports(path, nested=False) - carried if not owners.get(name, set()) & core}
