@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .errors import SettingsError, WorkbenchError
+from .errors import WorkbenchError
 from .settings import load_settings
 
 # %% auto #0
@@ -148,7 +148,8 @@ def evaluate(
     report = judge(samples, reference, workers=workers, limit=limit)
     paths = report.save(out)
     viewer = _viewer()
-    sections = [rates_section({"samples": report}, "Rates", f"Every rate is of all {report.funnel['in']}, rejected ones included."),
+    note = f"Every rate is of all {report.funnel['in']}, rejected ones included."
+    sections = [rates_section({"samples": report}, "Rates", note),
                 funnel_section(report), gallery_section(report, read_drawn(samples).crystals, viewer=viewer is not None),
                 distribution_section({"samples": report.structures})]
     paths.append(write_report(out / "report.html", f"Evaluation of {samples.name}", str(samples), sections, viewer_js=viewer,

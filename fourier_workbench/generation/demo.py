@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -131,7 +132,7 @@ def judge(generator: Generator, corpus: Corpus, n: int = 256, seed: int = 0, *, 
     """Draw `n` samples and both controls, and judge them and the reconstruction of `held_out` test crystals."""
     part = watch or (lambda name: contextmanager(lambda: iter([None]))())
     test = corpus.split("test")
-    crystals = [test[i].crystal for i in range(min(max(held_out, n), len(test)))]
+    crystals = [sample.crystal for sample in islice(test, max(held_out, n))]
     options: dict[str, Any] = {"workers": workers, "progress": progress}
     with part("sample"):
         result = generator.sample(n, seed, steps, sampler, progress=progress)
@@ -141,14 +142,14 @@ def judge(generator: Generator, corpus: Corpus, n: int = 256, seed: int = 0, *, 
         held = evaluate_reconstruction(generator, crystals[:held_out], **options)
     with part("evaluate samples"):
         reference = by_formula(corpus)
-        reports = [evaluate(drawn, reference, **options) for drawn in (result, noise, ceiling)]
-    return Verdict(held, *reports, result)
+        samples, low, high = (evaluate(drawn, reference, **options) for drawn in (result, noise, ceiling))
+    return Verdict(held, samples, low, high, result)
 
 # %% ../../nbs/api/66_demo.ipynb #ae66e0e9
 def _sections(verdict: Verdict, corpus: Corpus, run: Run, facts: dict[str, Any], viewer: bool) -> list[Section]:
     """The report's parts."""
     train = corpus.split("train")
-    known = tidy([describe(train[i].crystal) for i in range(0, len(train), max(1, len(train) // 1000))])
+    known = tidy([describe(sample.crystal) for sample in islice(train, 0, None, max(1, len(train) // 1000))])
     tables = {"training": known, "samples": verdict.samples.structures, "noise control": verdict.noise.structures}
     return [
         rates_section({"held out": verdict.held_out}, "Reconstruction",
@@ -171,8 +172,10 @@ def _tiles(verdict: Verdict) -> str:
         ("clean, unique, novel", show("clean", s["clean, unique, novel"]), "of all drawn")])
 
 # %% ../../nbs/api/66_demo.ipynb #11d2c4cc
-def run_demo(directory: Path | str, source: str = "decorated", recipe: Recipe | str = "laptop", *, n: int = 256, seed: int = 0,
-             cell: str = "given", workers: int | None = None, viewer_js: str | None = None, progress: bool = True) -> Verdict:
+def run_demo(
+    directory: Path | str, source: str = "decorated", recipe: Recipe | str = "laptop", *, n: int = 256, seed: int = 0,
+    cell: Literal["given", "niggli"] = "given", workers: int | None = None, viewer_js: str | None = None, progress: bool = True,
+) -> Verdict:
     """Prepare `source`, train `recipe`, draw `n` samples and both controls, judge them, write everything into `directory`.
 
     Written: corpus/, weights/, checkpoints/, metrics.jsonl, cif/, samples.parquet, funnel.json, evaluation/, results.json,
@@ -190,16 +193,22 @@ def run_demo(directory: Path | str, source: str = "decorated", recipe: Recipe | 
     with watch.part("write"):
         verdict.result.save(folder, formats=("cif", "extxyz", "parquet"))
         verdict.samples.save(folder / "evaluation")
-        everything = pd.concat([report.rates.assign(of=name) for name, report in {"held out": verdict.held_out, **verdict.columns}.items()])
-        (folder / "results.json").write_text(everything.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
+        _write_results(folder / "results.json", {"held out": verdict.held_out, **verdict.columns})
     facts = {"recipe": f"{recipe.name} (recipe.json)", "crystals": corpus_words(source, corpus), "sampler": "ancestral, 50 steps",
              "seed": seed, "fourier_workbench": version("fourier_workbench"), "torch": version("torch"),
              **{f"{name}, s": f"{took:.0f}" for name, took in watch.seconds.items()}}
     write_report(folder / "report.html", f"Crystals drawn by {recipe.name}",
                  f"{n} samples of a model trained on {corpus_words(source, corpus)}.",
                  _sections(verdict, corpus, Run(folder), facts, viewer_js is not None), tiles=_tiles(verdict),
-                 foot="Written by `fwb demo`. Generated structures are proposals of a model; no energy was computed.", viewer_js=viewer_js)
+                 foot="Written by `fwb demo`. The structures are proposals of a model; no energy was computed.",
+                 viewer_js=viewer_js)
     return verdict
+
+
+def _write_results(path: Path, reports: dict[str, EvaluationReport]) -> None:
+    """All rates of all reports in one JSON file, one object a rate."""
+    rows = pd.concat([report.rates.assign(of=name) for name, report in reports.items()])
+    path.write_text(rows.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
 
 
 def corpus_words(source: str, corpus: Corpus) -> str:

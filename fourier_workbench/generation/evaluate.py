@@ -248,7 +248,7 @@ def _error(metric: str, squares: torch.Tensor) -> dict[str, Any]:
             "failures": 0, "definition": RECONSTRUCTION[metric]}
 
 # %% ../../nbs/api/63_evaluate.ipynb #01b50bb3
-def evaluate_reconstruction(generator: Generator, crystals: Iterable[Any], *, recovering: Recovering = Recovering(),
+def evaluate_reconstruction(generator: Generator, crystals: Iterable[Any], *, recovering: Recovering = Recovering(),  # noqa: B008 - frozen
                             workers: int | None = None, limit: float = 20.0, progress: bool = True) -> EvaluationReport:
     """How well `generator`'s autoencoder gives back `crystals` (samples or a split of a corpus) it was not trained on.
 

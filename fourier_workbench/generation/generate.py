@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Complex64
@@ -42,6 +42,7 @@ class Recovering:
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species"
     counts: Literal["round", "search"] = "round"
     tolerance: float = math.inf  # largest relative residual that is accepted
+    max_atoms: int = 128  # most atoms of one species that are attempted
 
 
 def join(parts: Sequence[Decoded]) -> Decoded:
@@ -58,8 +59,8 @@ def _chunks(n: int, size: int) -> Iterator[range]:
 
 # %% ../../nbs/api/61_generate.ipynb #6118de61
 @dataclass(frozen=True, eq=False, repr=False)
-class _Decoding:
-    """Models in evaluation mode, and the way from ladders to crystals."""
+class _Models:
+    """Models in evaluation mode, and what they are made for."""
 
     autoencoder: Autoencoder
     diffuser: Diffuser | None
@@ -76,10 +77,21 @@ class _Decoding:
         """Nodes per direction that crystals are snapped to."""
         return self.recipe.autoencoder.grid
 
+    def to(self, device: torch.device | str) -> Self:
+        """The same generator on another device (its models move)."""
+        for model in (self.autoencoder, self.diffuser, self.schedule):
+            if model is not None:
+                model.to(device)
+        return self
+
     @property
     def device(self) -> torch.device:
         """Where the models are."""
         return self.autoencoder.selector.device
+
+# %% ../../nbs/api/61_generate.ipynb #ff9fb270
+class _Decoding(_Models):
+    """The ways between ladders and crystals."""
 
     @torch.no_grad()
     def decode(
@@ -91,10 +103,10 @@ class _Decoding:
         decoded = Decoded(*(tensor.cpu() for tensor in join(parts)))
         fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
         found = recover(fourier, self.autoencoder.basis, self.grid, recovering.method, tolerance=recovering.tolerance,
-                        policy=recovering.policy, counts=recovering.counts)
+                        policy=recovering.policy, counts=recovering.counts, max_atoms=recovering.max_atoms)
         names = tuple(range(len(ladders))) if indices is None else tuple(indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(),
-                            torch.as_tensor(found.residuals).double(), names, seed, kind)
+                            found.residuals.double(), names, seed, kind, found.counts)
 
     @torch.no_grad()
     def encode(self, crystals: Sequence[Crystal], batch_size: int = 256) -> Complex64[Tensor, "B C"]:
@@ -106,11 +118,11 @@ class _Decoding:
                 if reason is not None:
                     raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
                                       f"{self.grid}: {reason}; leave it out")
-            lattice, species, alpha = (t.to(self.device) for t in (fourier.lattice.float(), fourier.species, fourier.coefficients))
-            parts.append(self.autoencoder.encode(lattice, species, alpha))
+            arrays = fourier.lattice.float(), fourier.species, fourier.coefficients
+            parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
-# %% ../../nbs/api/61_generate.ipynb #ff9fb270
+# %% ../../nbs/api/61_generate.ipynb #ae66e0e9
 class _Controls(_Decoding):
     """The two controls that stand beside every table of samples (method.md 13), and plain reconstruction."""
 
@@ -141,7 +153,7 @@ class _Controls(_Decoding):
     def _named(result: SampleResult, **settings: Any) -> SampleResult:
         return SampleResult(**{**vars(result), "settings": {**result.settings, **settings}})
 
-# %% ../../nbs/api/61_generate.ipynb #ae66e0e9
+# %% ../../nbs/api/61_generate.ipynb #11d2c4cc
 class Generator(_Controls):
     """Draws crystals (paper 4.2): noise → ladder → coefficients → crystal.
 
@@ -158,10 +170,8 @@ class Generator(_Controls):
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser.
         """
         move, phis, chunks = get_sampler(sampler), levels(steps), list(_chunks(n, batch_size))
-        batches = []
         with tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False) as bar:
-            for chunk in chunks:
-                batches.append(self._ladders([first + i for i in chunk], seed, move, phis, trace, bar.update))
+            batches = [self._ladders([first + i for i in chunk], seed, move, phis, trace, bar.update) for chunk in chunks]
         ladders = torch.cat([final for final, _ in batches])
         result = self.decode(ladders, recovering, seed=seed, indices=range(first, first + n), kind="sample")
         trajectory = None
@@ -173,7 +183,8 @@ class Generator(_Controls):
 
     def _ladders(self, indices: list[int], seed: int, move: Callable, phis: Tensor, trace: bool, tick: Callable[[int], Any]):
         """Final ladders of one batch, and (when traced) noisy and clean ladders at each level."""
-        noise, steps = self._noise(seed, indices), ([], [])
+        noise = self._noise(seed, indices)
+        steps: tuple[list[Tensor], list[Tensor]] = ([], [])
 
         def seen(step: int, phi: float, x: Tensor, mean: Tensor) -> None:
             if trace:
@@ -186,14 +197,7 @@ class Generator(_Controls):
             final = move(denoiser(self.diffuser, self.schedule), self.schedule, noise, phis.to(self.device), seen)
         return final, tuple(torch.stack(kept) if kept else None for kept in steps)
 
-    def to(self, device: torch.device | str) -> Generator:
-        """The same generator on another device (its models move)."""
-        for model in (self.autoencoder, self.diffuser, self.schedule):
-            if model is not None:
-                model.to(device)
-        return self
-
-# %% ../../nbs/api/61_generate.ipynb #11d2c4cc
+# %% ../../nbs/api/61_generate.ipynb #df11dc0f
 def shipped() -> dict[str, Path]:
     """Checkpoints that come with the package, by name."""
     import fourier_workbench.generation as room

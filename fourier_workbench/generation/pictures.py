@@ -90,7 +90,8 @@ def crystal_svg(crystal: Crystal, size: int = 200) -> str:
              for i, j in itertools.combinations(range(8), 2) if (i ^ j) in (1, 2, 4) for a, b in [(boxes[i], boxes[j])]]
     for i, j in what.bonds:
         a, b = points[i], points[j]
-        parts.append((min(places[i, 2], places[j, 2]) - 1e-3, f'<path d="M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" class="bond"/>'))
+        behind = min(places[i, 2], places[j, 2]) - 1e-3
+        parts.append((behind, f'<path d="M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" class="bond"/>'))
     for z, (x, y), depth, radius in zip(what.numbers, points, places[:, 2], radii * scale, strict=True):
         parts.append((depth, f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour(z)}" class="atom"/>'
                              f'<circle cx="{x - radius / 3:.1f}" cy="{y - radius / 3:.1f}" r="{radius / 3:.1f}" class="gloss"/>'))
@@ -132,7 +133,8 @@ def chart_svg(series: Sequence[Series], x_title: str, y_title: str, *, log: bool
     """Lines over x (or steps, for histograms), with titled axes and a legend above; gaps where y is not finite."""
     kept = []
     for name, x, y in series:
-        pairs = [(float(a), float(b)) for a, b in zip(x, y, strict=True) if b is not None and math.isfinite(b) and (b > 0 or not log)]
+        pairs = [(float(a), float(b)) for a, b in zip(x, y, strict=True) if b is not None and math.isfinite(b)]
+        pairs = [(a, b) for a, b in pairs if b > 0 or not log]
         kept.append((name, pairs))
     points = [pair for _, pairs in kept for pair in pairs]
     if not points:
@@ -153,12 +155,14 @@ def chart_svg(series: Sequence[Series], x_title: str, y_title: str, *, log: bool
     for v in ticks(x0, x1):
         parts.append(f'<text x="{place_x(v):.1f}" y="{height - bottom + 17}" text-anchor="middle">{tick_text(v)}</text>')
     parts.append(f'<path class="axis" d="M{left} {height - bottom}H{width - right}"/>')
-    parts.append(f'<text class="title" x="{(left + width - right) / 2}" y="{height - 5}" text-anchor="middle">{escape(x_title)}</text>')
-    parts.append(f'<text class="title" transform="translate(12 {(top + height - bottom) / 2}) rotate(-90)" text-anchor="middle">'
-                 f'{escape(y_title)}</text>')
+    middle_x, middle_y = (left + width - right) / 2, (top + height - bottom) / 2
+    title = '<text class="title" text-anchor="middle"'
+    parts.append(f'{title} x="{middle_x}" y="{height - 5}">{escape(x_title)}</text>')
+    parts.append(f'{title} transform="translate(12 {middle_y}) rotate(-90)">{escape(y_title)}</text>')
     parts += _lines(kept, place_x, place_y, left, step)
     names = ", ".join(escape(name) for name, _ in kept)
-    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y_title)}: {names}">{"".join(parts)}</svg>'
+    label = f'role="img" aria-label="{escape(y_title)}: {names}"'
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" {label}>{"".join(parts)}</svg>'
 
 # %% ../../nbs/api/64_pictures.ipynb #11d2c4cc
 def _lines(kept: list[tuple[str, list[tuple[float, float]]]], place_x: Any, place_y: Any, left: int, step: bool) -> list[str]:
@@ -169,9 +173,9 @@ def _lines(kept: list[tuple[str, list[tuple[float, float]]]], place_x: Any, plac
             continue
         spots = [(place_x(x), place_y(y)) for x, y in pairs]
         join = [f"H{x:.1f}V{y:.1f}" if step else f"L{x:.1f} {y:.1f}" for x, y in spots[1:]]
-        parts.append(f'<path class="line" style="stroke:var(--line-{i})" d="M{spots[0][0]:.1f} {spots[0][1]:.1f}{"".join(join)}"/>')
-        parts.append(f'<path class="line" style="stroke:var(--line-{i})" d="M{at:.1f} 11h14"/>'
-                     f'<text x="{at + 18:.1f}" y="15">{escape(name)}</text>')
+        path = f'<path class="line" style="stroke:var(--line-{i})"'
+        parts.append(f'{path} d="M{spots[0][0]:.1f} {spots[0][1]:.1f}{"".join(join)}"/>')
+        parts.append(f'{path} d="M{at:.1f} 11h14"/><text x="{at + 18:.1f}" y="15">{escape(name)}</text>')
         at += 30 + 6.2 * len(name)
     return parts
 
@@ -181,5 +185,5 @@ def thin(x: Sequence[float], y: Sequence[float], most: int = 300) -> tuple[list[
     size = max(1, math.ceil(len(x) / most))
     stretches = [slice(i, i + size) for i in range(0, len(x), size)]
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    means = [(float(a[s].mean()), float(b[s][np.isfinite(b[s])].mean()) if np.isfinite(b[s]).any() else math.nan) for s in stretches]
-    return [m[0] for m in means], [m[1] for m in means]
+    known = [b[s][np.isfinite(b[s])] for s in stretches]
+    return [float(a[s].mean()) for s in stretches], [float(v.mean()) if len(v) else math.nan for v in known]

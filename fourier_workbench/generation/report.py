@@ -22,7 +22,7 @@ from .evaluate import DEFINITIONS, ERRORS, EvaluationReport, compare, show
 from .pictures import chart_svg, colour, crystal_svg, formula_html, legend_html, scene, thin
 
 # %% auto #0
-__all__ = ['STYLE', 'SCRIPT', 'Section', 'metric_tiles', 'rates_section', 'funnel_section', 'distribution_section',
+__all__ = ['VIEW_HTML', 'STYLE', 'SCRIPT', 'Section', 'metric_tiles', 'rates_section', 'funnel_section', 'distribution_section',
            'training_section', 'facts_section', 'gallery_section', 'write_report']
 
 # %% ../../nbs/api/65_report.ipynb #cadaf09d
@@ -52,13 +52,16 @@ def rates_section(reports: dict[str, EvaluationReport], title: str, note: str) -
         what = DEFINITIONS.get(metric, "") if row is None else row["definition"]
         if row is not None and row["failures"]:
             what += f" ({row['failures']} not compared)"
-        count = "" if row is None or row["count"] != row["count"] or metric in ERRORS else f'{int(row["count"])} of {int(row["denominator"])}'
+        count = ""
+        if row is not None and metric not in ERRORS:
+            count = f"{int(row['count'])} of {int(row['denominator'])}"
         cells = "".join(f"<td>{show(metric, value)}</td>" for value in table.loc[metric])
         rows.append(f'<tr><th scope="row">{escape(metric)}</th>{cells}<td class="count">{count}</td>'
                     f'<td class="what">{escape(what)}</td></tr>')
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    return Section(title, note, f'<div class="scroll"><table><thead><tr><th scope="col"></th>{heads}<th scope="col" class="count">count</th>'
-                                f'<th scope="col" class="what">meaning</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>')
+    heads += '<th scope="col" class="count">count</th><th scope="col" class="what">meaning</th>'
+    table_html = f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    return Section(title, note, f'<div class="scroll">{table_html}</div>')
 
 # %% ../../nbs/api/65_report.ipynb #6118de61
 def funnel_section(report: EvaluationReport) -> Section:
@@ -89,7 +92,8 @@ def _share(values: pd.Series, edges: np.ndarray) -> tuple[list[float], list[floa
 def distribution_section(tables: dict[str, pd.DataFrame]) -> Section:
     """Volume per atom, sites and species of each table, side by side."""
     charts = []
-    for column, title in (("volume_per_atom", "volume per atom, Å³"), ("n_sites", "atoms in the cell"), ("n_species", "elements")):
+    titles = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell", "n_species": "elements"}
+    for column, title in titles.items():
         values = pd.concat([table[column].dropna().astype(float) for table in tables.values()])
         if not len(values):
             continue
@@ -104,12 +108,14 @@ def distribution_section(tables: dict[str, pd.DataFrame]) -> Section:
 def training_section(metrics: pd.DataFrame) -> Section:
     """Loss curves of the stages, and the ladder's size."""
     charts = []
-    wanted = {"autoencoder": [("losses", ["loss", "four_rmse", "lattice_rmse", "species_ce"], True), ("channels kept", ["nnz"], False)],
+    errors = ["loss", "four_rmse", "lattice_rmse", "species_ce"]
+    wanted = {"autoencoder": [("losses", errors, True), ("channels kept", ["nnz"], False)],
               "diffuser": [("noise error / τ", ["loss", "noise_rmse"], True)]}
     for stage, groups in wanted.items():
         rows = metrics[metrics["stage"] == stage] if "stage" in metrics else metrics
         for title, columns, log in groups:
-            series = [(c, *thin(rows["step"].tolist(), rows[c].tolist())) for c in columns if c in rows and rows[c].notna().any()]
+            known = [c for c in columns if c in rows and rows[c].notna().any()]
+            series = [(c, *thin(rows["step"].tolist(), rows[c].tolist())) for c in known]
             if series:
                 charts.append(f"<figure><figcaption>{stage}</figcaption>{chart_svg(series, 'step', title, log=log)}</figure>")
     return Section("Training", "Means over the steps between two points; errors are root mean squares.",
@@ -118,74 +124,92 @@ def training_section(metrics: pd.DataFrame) -> Section:
 
 def facts_section(facts: dict[str, Any], title: str = "Settings and times", note: str = "") -> Section:
     """Name and value, line by line."""
-    rows = "".join(f'<tr><th scope="row">{escape(str(k))}</th><td class="what">{escape(str(v))}</td></tr>' for k, v in facts.items())
+    rows = "".join(f'<tr><th scope="row">{escape(str(name))}</th><td class="what">{escape(str(value))}</td></tr>'
+                   for name, value in facts.items())
     return Section(title, note, f'<table class="facts"><tbody>{rows}</tbody></table>')
 
 # %% ../../nbs/api/65_report.ipynb #ae66e0e9
 def _scene_json(crystal: Crystal) -> dict[str, Any]:
     """What the viewer in the page needs."""
     what = scene(crystal)
-    atoms = [[chemical_symbols[z], colour(z), *np.round(p, 3).tolist()] for z, p in zip(what.numbers, what.positions, strict=True)]
+    atoms = [[chemical_symbols[z], colour(z), *np.round(place, 3).tolist()]
+             for z, place in zip(what.numbers, what.positions, strict=True)]
     return {"atoms": atoms, "bonds": what.bonds.tolist(), "cell": np.round(what.cell, 3).tolist()}
+
+
+def _card(crystal: Crystal, row: dict[str, Any]) -> str:
+    """A picture with formula, size, elements and verdicts."""
+    good = [word for word in ("clean", "valid") if row.get(word)][:1] + [w for w in ("unique", "novel") if row.get(w)]
+    badges = "".join(f"<em>{word}</em>" for word in good) + ("" if row["valid"] else '<em class="bad">invalid</em>')
+    return (f"{crystal_svg(crystal)}<b>{formula_html(crystal)}</b>"
+            f"<span>{len(crystal)} atoms, {crystal.volume_per_atom:.1f} Å³/atom</span>"
+            f'<div class="elements">{legend_html(crystal)}</div><div class="badges">{badges}</div>')
+
+
+VIEW_HTML = """<dialog id="view" aria-label="Crystal in 3D"><div id="stage"></div>
+<form method="dialog"><span id="name"></span><button autofocus>Close</button></form></dialog>"""
 
 
 def gallery_section(report: EvaluationReport, crystals: Sequence[Crystal | None], n: int = 24, viewer: bool = False) -> Section:
     """The first `n` samples that became crystals, with their verdicts."""
-    cards, scenes = [], []
-    for crystal, row in zip(crystals, report.structures.to_dict("records"), strict=True):
-        if crystal is None or len(cards) == n:
-            continue
-        good = [word for word in ("clean", "valid") if row.get(word)][:1] + [w for w in ("unique", "novel") if row.get(w)]
-        bad = [] if row["valid"] else ["invalid"]
-        badges = "".join(f"<em>{w}</em>" for w in good) + "".join(f'<em class="bad">{w}</em>' for w in bad)
-        scenes.append(_scene_json(crystal))
-        body = (f"{crystal_svg(crystal)}<b>{formula_html(crystal)}</b><span>{len(crystal)} atoms, {crystal.volume_per_atom:.1f} Å³/atom</span>"
-                f'<div class="elements">{legend_html(crystal)}</div><div class="badges">{badges}</div>')
-        label = f"{crystal.reduced_formula}, {row['id']}"
-        cards.append(f'<button class="card" data-scene="{len(scenes) - 1}" title="{escape(row["id"])}" aria-label="Show {escape(label)} in 3D">'
-                     f"{body}</button>" if viewer else f'<div class="card" title="{escape(row["id"])}">{body}</div>')
-    data = json.dumps(scenes, separators=(",", ":")) if viewer else ""
-    more = (f'<dialog id="view" aria-label="Crystal in 3D"><div id="stage"></div><form method="dialog"><span id="name"></span>'
-            f'<button autofocus>Close</button></form></dialog><script type="application/json" id="scenes">{data}</script>') if viewer else ""
-    hint = " Click one to turn it." if viewer else ""
-    return Section("Samples", f"The first {len(cards)} that became crystals, in the order drawn: not a selection.{hint}",
-                   f'<div class="gallery">{"".join(cards)}</div>{more}')
+    rows = zip(crystals, report.structures.to_dict("records"), strict=True)
+    shown = [(crystal, row) for crystal, row in rows if crystal is not None][:n]
+    cards = []
+    for i, (crystal, row) in enumerate(shown):
+        name, body = escape(row["id"]), _card(crystal, row)
+        label = f'aria-label="Show {escape(crystal.reduced_formula)}, {name}, in 3D"'
+        cards.append(f'<button class="card" data-scene="{i}" title="{name}" {label}>{body}</button>' if viewer else
+                     f'<div class="card" title="{name}">{body}</div>')
+    html, note = f'<div class="gallery">{"".join(cards)}</div>', "in the order drawn: not a selection."
+    if viewer:
+        data = json.dumps([_scene_json(crystal) for crystal, _ in shown], separators=(",", ":"))
+        html += VIEW_HTML + f'<script type="application/json" id="scenes">{data}</script>'
+        note += " Click one to turn it."
+    return Section("Samples", f"The first {len(cards)} that became crystals, {note}", html)
 
 # %% ../../nbs/api/65_report.ipynb #11d2c4cc
 STYLE = """
-:root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6877;--line:#dfe3e8;--paper:#fbfbfc;--card:#fff;--accent:#255f99;--bad:#a8442a;
---line-1:#255f99;--line-2:#c8742b;--line-3:#3d8b57;--line-4:#8a5ca8;--line-5:#8a8f98}
-@media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#9aa5b4;--line:#333b46;--paper:#14181e;--card:#1b2129;--accent:#7db4ea;--bad:#e58a6c;
---line-1:#7db4ea;--line-2:#e8a35e;--line-3:#78c08f;--line-4:#c39be0;--line-5:#9aa1ab}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:1120px;padding:40px 24px 72px;background:var(--paper);color:var(--ink);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}
-h1{font-size:28px;margin:0 0 4px;line-height:1.2}h2{font-size:19px;margin:44px 0 2px}h3{font-size:13px;margin:0 0 8px;color:var(--soft);font-weight:600}
-.note,header p{color:var(--soft);margin:0 0 16px;max-width:78ch}figure{margin:0}figcaption{color:var(--soft);font-size:13px;font-weight:600}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:20px 0}
-.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px;display:flex;flex-direction:column}
-.tile b{font-size:25px;line-height:1.2;font-variant-numeric:tabular-nums}.tile span{font-weight:600}.tile small{color:var(--soft)}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}tbody th{text-align:left;font-weight:600;padding-left:0}
-thead th{color:var(--soft);font-size:13px;vertical-align:bottom}td.what,th.what{text-align:left;white-space:normal;color:var(--soft);font-size:13px;min-width:220px}
-td:nth-child(2){font-weight:600}.facts td.what,.facts td{font-weight:400;color:var(--ink)}.facts th{width:220px}td.count{color:var(--soft);font-size:13px}
-.two{display:grid;grid-template-columns:1fr 1fr;gap:32px}@media(max-width:760px){.two{grid-template-columns:1fr}}
-.bar{display:flex;align-items:center;gap:8px;margin:4px 0}.bar span{flex:0 0 116px;color:var(--soft);font-size:13px}.bar i{height:16px;min-width:1px;
-border-radius:3px;background:var(--accent)}.bar.lost i{background:var(--bad)}.bar b{font-weight:600;font-variant-numeric:tabular-nums}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(310px,1fr));gap:20px}
-svg.chart{width:100%;height:auto;font-size:11px}svg text{fill:var(--soft)}svg .title{fill:var(--ink)}.grid{stroke:var(--line);fill:none}.axis{stroke:var(--soft);fill:none}
-.line{fill:none;stroke-width:1.6;stroke-linejoin:round}.gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:12px}
-.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px;display:flex;flex-direction:column;align-items:center;gap:2px;
-color:inherit;font:inherit;text-align:center}button.card{cursor:pointer}button.card:hover{border-color:var(--accent)}
-:focus-visible{outline:2px solid var(--accent);outline-offset:2px}.card svg{width:100%;height:auto;color:var(--ink)}.card>span{color:var(--soft);font-size:12px}
-.cell{stroke:currentColor;stroke-opacity:.45;fill:none}.bond{stroke:currentColor;stroke-opacity:.35;stroke-width:2.5}.atom{stroke:#0006;stroke-width:.7}
-.gloss{fill:#fff;fill-opacity:.35}.elements,.badges{display:flex;flex-wrap:wrap;gap:3px 8px;justify-content:center;font-size:12px}
-.element i{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:3px;border:1px solid #0004}
-.badges{margin-top:auto;padding-top:4px;gap:3px}.badges em{font-style:normal;font-size:11px;padding:0 4px;border-radius:8px;border:1px solid var(--line);color:var(--soft)}
-.badges em.bad{color:var(--bad);border-color:var(--bad)}dialog{border:1px solid var(--line);border-radius:10px;background:var(--card);color:var(--ink);
-padding:14px;width:min(680px,92vw)}dialog::backdrop{background:#0008}#stage{position:relative;width:100%;height:min(520px,66vh)}
-dialog form{display:flex;justify-content:space-between;align-items:center;margin-top:8px}dialog button{font:inherit;padding:4px 14px}
-footer{margin-top:56px;color:var(--soft);font-size:13px;border-top:1px solid var(--line);padding-top:12px}
-@media print{body{max-width:none}.card{break-inside:avoid}}
+:root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6877;--line:#dfe3e8;--paper:#fbfbfc;--card:#fff;
+--accent:#255f99;--bad:#a8442a;--line-1:#255f99;--line-2:#c8742b;--line-3:#3d8b57;--line-4:#8a5ca8;--line-5:#8a8f98}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#9aa5b4;--line:#333b46;--paper:#14181e;--card:#1b2129;
+--accent:#7db4ea;--bad:#e58a6c;--line-1:#7db4ea;--line-2:#e8a35e;--line-3:#78c08f;--line-4:#c39be0;--line-5:#9aa1ab}
+}*{box-sizing:border-box}body{margin:0 auto;max-width:1120px;padding:40px 24px 72px;background:var(--paper);
+color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}h1{
+font-size:28px;margin:0 0 4px;line-height:1.2}h2{font-size:19px;margin:44px 0 2px}h3{font-size:13px;margin:0 0 8px;
+color:var(--soft);font-weight:600}.note,header p{color:var(--soft);margin:0 0 16px;max-width:78ch}figure{margin:0}
+figcaption{color:var(--soft);font-size:13px;font-weight:600}.tiles{display:grid;
+grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:20px 0}.tile{background:var(--card);
+border:1px solid var(--line);border-radius:8px;padding:14px 16px;display:flex;flex-direction:column}.tile b{
+font-size:25px;line-height:1.2;font-variant-numeric:tabular-nums}.tile span{font-weight:600}.tile small{
+color:var(--soft)}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;
+font-variant-numeric:tabular-nums}th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;
+white-space:nowrap}tbody th{text-align:left;font-weight:600;padding-left:0}thead th{color:var(--soft);
+font-size:13px;vertical-align:bottom}td.what,th.what{text-align:left;white-space:normal;color:var(--soft);
+font-size:13px;min-width:220px}td:nth-child(2){font-weight:600}.facts td.what,.facts td{font-weight:400;
+color:var(--ink)}.facts th{width:220px}td.count{color:var(--soft);font-size:13px}.two{display:grid;
+grid-template-columns:1fr 1fr;gap:32px}@media(max-width:760px){.two{grid-template-columns:1fr}}.bar{display:flex;
+align-items:center;gap:8px;margin:4px 0}.bar span{flex:0 0 116px;color:var(--soft);font-size:13px}.bar i{
+height:16px;min-width:1px;border-radius:3px;background:var(--accent)}.bar.lost i{background:var(--bad)}.bar b{
+font-weight:600;font-variant-numeric:tabular-nums}.charts{display:grid;
+grid-template-columns:repeat(auto-fit,minmax(310px,1fr));gap:20px}svg.chart{width:100%;height:auto;font-size:11px}
+svg text{fill:var(--soft)}svg .title{fill:var(--ink)}.grid{stroke:var(--line);fill:none}.axis{stroke:var(--soft);
+fill:none}.line{fill:none;stroke-width:1.6;stroke-linejoin:round}.gallery{display:grid;
+grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:12px}.card{background:var(--card);
+border:1px solid var(--line);border-radius:8px;padding:10px;display:flex;flex-direction:column;align-items:center;
+gap:2px;color:inherit;font:inherit;text-align:center}button.card{cursor:pointer}button.card:hover{
+border-color:var(--accent)}:focus-visible{outline:2px solid var(--accent);outline-offset:2px}.card svg{width:100%;
+height:auto;color:var(--ink)}.card>span{color:var(--soft);font-size:12px}.cell{stroke:currentColor;
+stroke-opacity:.45;fill:none}.bond{stroke:currentColor;stroke-opacity:.35;stroke-width:2.5}.atom{stroke:#0006;
+stroke-width:.7}.gloss{fill:#fff;fill-opacity:.35}.elements,.badges{display:flex;flex-wrap:wrap;gap:3px 8px;
+justify-content:center;font-size:12px}.element i{display:inline-block;width:9px;height:9px;border-radius:50%;
+margin-right:3px;border:1px solid #0004}.badges{margin-top:auto;padding-top:4px;gap:3px}.badges em{
+font-style:normal;font-size:11px;padding:0 4px;border-radius:8px;border:1px solid var(--line);color:var(--soft)}
+.badges em.bad{color:var(--bad);border-color:var(--bad)}dialog{border:1px solid var(--line);border-radius:10px;
+background:var(--card);color:var(--ink);padding:14px;width:min(680px,92vw)}dialog::backdrop{background:#0008}#stage{
+position:relative;width:100%;height:min(520px,66vh)}dialog form{display:flex;justify-content:space-between;
+align-items:center;margin-top:8px}dialog button{font:inherit;padding:4px 14px}footer{margin-top:56px;
+color:var(--soft);font-size:13px;border-top:1px solid var(--line);padding-top:12px}@media print{body{max-width:none}
+.card{break-inside:avoid}}
 """
 
 # %% ../../nbs/api/65_report.ipynb #df11dc0f
@@ -201,12 +225,13 @@ function show(card) {
   viewer.clear();
   const point = p => ({x: p[0], y: p[1], z: p[2]});
   for (const [symbol, colour, x, y, z] of scene.atoms) viewer.addSphere({center: {x, y, z}, radius: 0.42, color: colour});
+  const at = i => point(scene.atoms[i].slice(2));
   for (const [i, j] of scene.bonds)
-    viewer.addCylinder({start: point(scene.atoms[i].slice(2)), end: point(scene.atoms[j].slice(2)), radius: 0.09, color: "#8a8f98"});
+    viewer.addCylinder({start: at(i), end: at(j), radius: 0.09, color: "#8a8f98"});
   const corner = (i, j, k) => [0, 1, 2].map(d => i * scene.cell[0][d] + j * scene.cell[1][d] + k * scene.cell[2][d]);
   for (let a = 0; a < 8; a++) for (const bit of [1, 2, 4]) if (!(a & bit)) {
-    const at = n => point(corner(n & 1, (n >> 1) & 1, (n >> 2) & 1));
-    viewer.addLine({start: at(a), end: at(a | bit), color: ink, linewidth: 2});
+    const end = n => point(corner(n & 1, (n >> 1) & 1, (n >> 2) & 1));
+    viewer.addLine({start: end(a), end: end(a | bit), color: ink, linewidth: 2});
   }
   viewer.resize(); viewer.zoomTo(); viewer.rotate(-72, "x"); viewer.rotate(17, "y"); viewer.render();
 }
@@ -217,13 +242,16 @@ document.querySelectorAll("button.card").forEach(card => card.addEventListener("
 def write_report(path: Path | str, title: str, lead: str, sections: Sequence[Section], *, tiles: str = "", foot: str = "",
                  viewer_js: str | None = None) -> Path:
     """Write one offline HTML page. `viewer_js`: the text of 3Dmol.js, for a gallery made with `viewer=True`."""
-    body = "".join(f'<section><h2>{escape(s.title)}</h2>{f"<p class=note>{escape(s.note)}</p>" if s.note else ""}{s.html}</section>'
-                   for s in sections)
+    notes = [f'<p class="note">{escape(section.note)}</p>' if section.note else "" for section in sections]
+    body = "".join(f"<section><h2>{escape(section.title)}</h2>{note}{section.html}</section>"
+                   for section, note in zip(sections, notes, strict=True))
     script = ""
     if viewer_js is not None and 'id="scenes"' in body:
         script = "<script>" + viewer_js.replace("</script", "<\\/script") + "</script><script>" + SCRIPT + "</script>"
-    page = ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-            f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><header><h1>{escape(title)}</h1><p>{escape(lead)}</p></header>"
+    page = ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+            f"<body><header><h1>{escape(title)}</h1><p>{escape(lead)}</p></header>"
             f"<main>{tiles}{body}</main><footer>{escape(foot)}</footer>{script}</body></html>\n")
     path = Path(path)
     path.write_text(page, encoding="utf-8")

@@ -46,10 +46,18 @@ class SlotVerdicts(NamedTuple):
     deviation: Float[Tensor, " B"]
 
 
-def judge_slots(species: Int64[Tensor, "B 6"], zero_mode: Float[Tensor, "B 6"]) -> SlotVerdicts:
-    """Compare each slot's class with its Re α_0; n is the nearest whole number where a species is, 0 where none is."""
+def judge_slots(
+    species: Int64[Tensor, "B 6"], zero_mode: Float[Tensor, "B 6"], counts: Int64[Tensor, "B 6"] | None = None
+) -> SlotVerdicts:
+    """Compare each slot's class with its Re α_0.
+
+    n is the number of atoms that recovery placed (`counts`), or else the nearest whole number where a species is; 0 where
+    none is.
+    """
     taken, count = species > 0, zero_mode.round()
     n = torch.where(taken, count.clamp_min(0), torch.zeros_like(count))
+    if counts is not None:
+        n = torch.where(taken & (counts > 0), counts.to(n.dtype), n)
     deviation = torch.nan_to_num((zero_mode - n).abs(), nan=torch.inf).amax(-1)
     return SlotVerdicts((~taken & (count >= 1)).any(-1), (taken & ~(count >= 1)).any(-1), deviation)
 
@@ -80,13 +88,8 @@ def tidy(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 # %% ../../nbs/api/60_results.ipynb #ff9fb270
 @dataclass(frozen=True, eq=False, repr=False)
-class SampleResult:
-    """Everything that was drawn, in order (paper 4.2, A.3).
-
-    `crystals`: None where rejected; `reasons`: why, None where not; `decoded`: lattice, species logits and coefficients;
-    `ladders` (n, C); `residuals` (n,): recovery's relative residual; `indices`: number of each draw, with `seed` its
-    identity; `trajectory`: only when traced; `settings`: what was asked for.
-    """
+class _Draws:
+    """Fields of `SampleResult`, and what follows from them sample by sample."""
 
     crystals: list[Crystal | None]
     reasons: list[str | None]
@@ -96,14 +99,12 @@ class SampleResult:
     indices: tuple[int, ...]
     seed: int = 0
     kind: str = "sample"
+    counts: Int64[Tensor, "n 6"] | None = None
     trajectory: Trajectory | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.crystals)
-
-    def __repr__(self) -> str:
-        return f"SampleResult({len(self)} drawn, {self.funnel['kept']} crystals, {int(self.table['clean'].sum())} clean)"
 
     @property
     def ids(self) -> list[str]:
@@ -113,7 +114,26 @@ class SampleResult:
     @property
     def slots(self) -> SlotVerdicts:
         """Whether classes and counts agree."""
-        return judge_slots(self.decoded.species, self.decoded.coefficients[..., self.decoded.coefficients.shape[-1] // 2].real)
+        alpha = self.decoded.coefficients
+        return judge_slots(self.decoded.species, alpha[..., alpha.shape[-1] // 2].real, self.counts)
+
+    @property
+    def funnel(self) -> dict[str, Any]:
+        """Drawn, kept, and rejected by reason: in = kept + all rejected."""
+        rejected = Counter(reason for reason in self.reasons if reason is not None)
+        return {"in": len(self), "kept": len(self) - rejected.total(), "rejected": dict(rejected.most_common())}
+
+# %% ../../nbs/api/60_results.ipynb #ae66e0e9
+class SampleResult(_Draws):
+    """Everything that was drawn, in order (paper 4.2, A.3).
+
+    `crystals`: None where rejected; `reasons`: why, None where not; `decoded`: lattice, species logits and coefficients;
+    `ladders` (n, C); `residuals` (n,): recovery's relative residual; `indices`: number of each draw, with `seed` its
+    identity; `counts`: atoms placed in each slot; `trajectory`: only when traced; `settings`: what was asked for.
+    """
+
+    def __repr__(self) -> str:
+        return f"SampleResult({len(self)} drawn, {self.funnel['kept']} crystals, {int(self.table['clean'].sum())} clean)"
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -128,17 +148,11 @@ class SampleResult:
                          "ghost": ghost, "empty": empty, "count_deviation": deviation})
         return tidy(rows)
 
-    @property
-    def funnel(self) -> dict[str, Any]:
-        """Drawn, kept, and rejected by reason: in = kept + all rejected."""
-        rejected = Counter(reason for reason in self.reasons if reason is not None)
-        return {"in": len(self), "kept": len(self) - rejected.total(), "rejected": dict(rejected.most_common())}
-
     def save(self, directory: Path | str, formats: Sequence[str] = ("cif", "extxyz", "db", "parquet", "optimade")) -> list[Path]:
         """Write crystals and table into `directory`; the paths written. Raises `EvaluationError` for an unknown format."""
         return save_samples(self, directory, formats)
 
-# %% ../../nbs/api/60_results.ipynb #ae66e0e9
+# %% ../../nbs/api/60_results.ipynb #11d2c4cc
 def _cifs(named: list[tuple[str, Crystal]], result: SampleResult, folder: Path) -> Path:
     out = folder / "cif"
     out.mkdir(exist_ok=True)
@@ -187,7 +201,7 @@ def _optimade(named: list[tuple[str, Crystal]], result: SampleResult, folder: Pa
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
-# %% ../../nbs/api/60_results.ipynb #11d2c4cc
+# %% ../../nbs/api/60_results.ipynb #df11dc0f
 def _parquet(named: list[tuple[str, Crystal]], result: SampleResult, folder: Path) -> Path:
     table = result.table.assign(
         material_id=result.table["id"],

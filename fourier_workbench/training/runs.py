@@ -160,7 +160,66 @@ class _Followed:
         return status
 
 # %% ../../nbs/api/54_runs.ipynb #11d2c4cc
-class Run(_Followed):
+class _Process(_Followed):
+    """The process behind a run, and the words left for it."""
+
+    def _launch(self) -> None:
+        """Start the process; it belongs to no terminal and to no parent."""
+        worker = read_json(self.directory / "worker.json")
+        if is_alive(worker) and worker.get("state") not in ENDED:  # one that has ended may take a moment to be gone
+            raise RunError(f"a run is going on in {self.directory} ({self.status}); use Run.attach, or stop it first")
+        self._control("run")
+        write_json(self.directory / "status.json", {"state": "starting"})
+        package = find_spec("fourier_workbench")
+        home = str(Path(package.origin).parent.parent) if package and package.origin else ""
+        path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
+        command = [sys.executable, "-m", "fourier_workbench.training.worker", str(self.directory.resolve())]
+        with (self.directory / "worker.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                       env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
+        worker = {"pid": process.pid, "started": process_started(process.pid), "state": "running"}
+        write_json(self.directory / "worker.json", worker)
+        process.returncode = 0  # nobody waits for it here; Popen must not warn that it still runs
+
+    def _control(self, command: str) -> None:
+        write_json(self.directory / "control.json", {"command": command})
+
+    def _steer(self, command: str) -> None:
+        """Leave a word for the process; raises `RunError` when there is none."""
+        status = self.status
+        if status.state not in LIVE:
+            raise RunError(f"cannot {command}: the run in {self.directory} is {status}; resume() starts it again")
+        self._control(command)
+
+# %% ../../nbs/api/54_runs.ipynb #df11dc0f
+class _Steered(_Process):
+    """A run that obeys; raises `RunError` when there is no process to obey."""
+
+    def pause(self) -> None:
+        """Hold after the current step, models in memory, until `resume` or `stop`."""
+        self._steer("pause")
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint now and go on."""
+        self._steer("checkpoint")
+
+    def stop(self) -> None:
+        """Write a checkpoint and end; `resume` goes on from there."""
+        self._steer("stop")
+
+    def resume(self) -> None:
+        """Go on: after a pause at once, after a stop, a failure or a restart of the machine in a new process."""
+        if self.status.state in LIVE:
+            self._control("run")
+        elif self.status.state == "done":
+            raise RunError(f"the run in {self.directory} is done; start another, or extend its recipe in a new directory")
+        else:
+            if not (self.directory / "run.json").is_file():
+                raise RunError(f"{self.directory} was not started by Run.start; call Run.start with its recipe and corpus")
+            self._launch()
+
+# %% ../../nbs/api/54_runs.ipynb #01b50bb3
+class Run(_Steered):
     """A training run in a process of its own (architecture: one directory, JSONL metrics, a control file).
 
     `Run.start` begins or goes on with one and returns at once, `Run.attach` follows one that exists. The process lives on
@@ -199,54 +258,3 @@ class Run(_Followed):
         if run.status.state == "empty" and not (run.directory / "run.json").is_file():
             raise RunError(f"{run.directory} holds no run (no run.json, no status.json); give a run directory")
         return run
-
-    def _launch(self) -> None:
-        """Start the process; it belongs to no terminal and to no parent."""
-        worker = read_json(self.directory / "worker.json")
-        if is_alive(worker) and worker.get("state") not in ENDED:  # one that has ended may take a moment to be gone
-            raise RunError(f"a run is going on in {self.directory} ({self.status}); use Run.attach, or stop it first")
-        self._control("run")
-        write_json(self.directory / "status.json", {"state": "starting"})
-        package = find_spec("fourier_workbench")
-        home = str(Path(package.origin).parent.parent) if package and package.origin else ""
-        path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
-        command = [sys.executable, "-m", "fourier_workbench.training.worker", str(self.directory.resolve())]
-        with (self.directory / "worker.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                       env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
-        worker = {"pid": process.pid, "started": process_started(process.pid), "state": "running"}
-        write_json(self.directory / "worker.json", worker)
-        process.returncode = 0  # nobody waits for it here; Popen must not warn that it still runs
-
-    def _control(self, command: str) -> None:
-        write_json(self.directory / "control.json", {"command": command})
-
-    def _steer(self, command: str) -> None:
-        """Leave a word for the process; raises `RunError` when there is none."""
-        status = self.status
-        if status.state not in LIVE:
-            raise RunError(f"cannot {command}: the run in {self.directory} is {status}; resume() starts it again")
-        self._control(command)
-
-    def pause(self) -> None:
-        """Hold after the current step, models in memory, until `resume` or `stop`."""
-        self._steer("pause")
-
-    def checkpoint(self) -> None:
-        """Write a checkpoint now and go on."""
-        self._steer("checkpoint")
-
-    def stop(self) -> None:
-        """Write a checkpoint and end; `resume` goes on from there."""
-        self._steer("stop")
-
-    def resume(self) -> None:
-        """Go on: after a pause at once, after a stop, a failure or a restart of the machine in a new process."""
-        if self.status.state in LIVE:
-            self._control("run")
-        elif self.status.state == "done":
-            raise RunError(f"the run in {self.directory} is done; start another, or extend its recipe in a new directory")
-        else:
-            if not (self.directory / "run.json").is_file():
-                raise RunError(f"{self.directory} was not started by Run.start; call Run.start with its recipe and corpus")
-            self._launch()

@@ -1,0 +1,204 @@
+"""The command line: what each command writes, and one line with exit code 2 for whatever cannot be done."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fourier_workbench.cli import COMMANDS, main
+from fourier_workbench.crystal import Crystal
+from fourier_workbench.training import Run, override, recipes
+
+PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+
+
+@pytest.fixture(scope="module")
+def cifs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    "Seventy perovskites of different formulas as CIF files, and one file that is none."
+    folder = tmp_path_factory.mktemp("cli") / "cifs"
+    folder.mkdir()
+    for a in (3, 11, 12, 19, 20, 21, 37, 38, 39, 55):
+        for b in (22, 23, 24, 25, 40, 41, 42):
+            Crystal(np.eye(3) * (3.7 + 0.01 * a), [a, b, 8, 8, 8], PEROVSKITE).to_cif(folder / f"{a}_{b}.cif")
+    (folder / "bad.cif").write_text("no crystal")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    "The laptop's recipe, as small as it can be, as a file."
+    tiny = override(
+        recipes.laptop(),
+        diffuser=None,
+        autoencoder__model__compression=16 / 1254,
+        autoencoder__model__transformer__n_heads=1,
+        autoencoder__model__transformer__n_layers=2,
+        autoencoder__steps=8,
+        autoencoder__batch_size=8,
+        autoencoder__prune_every=2,
+    )
+    stage = recipes.laptop().diffuser
+    assert stage is not None
+    shape = tiny.autoencoder.model
+    model = replace(stage.model, ladder_shape=shape.ladder_shape, transformer=shape.transformer)
+    path = tmp_path_factory.mktemp("recipe") / "tiny.json"
+    override(tiny, name="tiny", diffuser=replace(stage, model=model, steps=8, batch_size=8)).to_json(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(cifs: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    "A demo of the tiny recipe on them."
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    code = main(["demo", str(out), "--corpus", str(cifs), "--recipe", str(recipe), "-n", "5", "--workers", "1"])
+    assert code == 0
+    return out
+
+
+def test_the_demo_writes_everything_it_promises(demo: Path) -> None:
+    for name in (
+        "corpus/manifest.json",
+        "weights/autoencoder.safetensors",
+        "weights/diffuser.safetensors",
+        "checkpoints",
+        "metrics.jsonl",
+        "recipe.json",
+        "cif",
+        "samples.parquet",
+        "funnel.json",
+        "results.json",
+        "timings.json",
+        "evaluation/structures.parquet",
+        "report.html",
+    ):
+        assert (demo / name).exists(), name
+    results = pd.DataFrame(json.loads((demo / "results.json").read_text()))
+    assert set(results["of"]) == {"held out", "samples", "noise control", "ceiling"}
+    assert (results.loc[results["of"] == "samples", "denominator"] == 5).all()
+    page = (demo / "report.html").read_text(encoding="utf-8")
+    for word in ("noise control", "ceiling", "Funnel", "held-out exact", "$3Dmol"):
+        assert word in page
+    assert Run.attach(demo).status.state == "done"
+    assert set(json.loads((demo / "timings.json").read_text())) >= {"prepare", "train autoencoder", "train diffuser"}
+
+
+def test_the_demo_goes_on_where_it_was(demo: Path, cifs: Path, recipe: Path, capsys: pytest.CaptureFixture) -> None:
+    before = json.loads((demo / "timings.json").read_text())
+    weights = (demo / "weights" / "diffuser.safetensors").read_bytes()
+    first = json.loads((demo / "results.json").read_text())
+    arguments = ["demo", str(demo), "--corpus", str(cifs), "--recipe", str(recipe), "-n", "5", "--workers", "1"]
+    assert main(arguments) == 0
+    after = json.loads((demo / "timings.json").read_text())
+    assert after["train autoencoder"] == before["train autoencoder"], "it was not trained again"
+    assert (demo / "weights" / "diffuser.safetensors").read_bytes() == weights
+    assert json.loads((demo / "results.json").read_text()) == first
+    shown = capsys.readouterr().out
+    for word in ("held-out reconstruction", "noise control", "rejected by recovery", "report.html"):
+        assert word in shown
+    assert main([*arguments[:5], "laptop", *arguments[6:]]) == 2, "another recipe in the same directory"
+    assert "another recipe" in capsys.readouterr().err
+
+
+def test_train_sample_and_evaluate(demo: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    corpus, run = str(demo / "corpus"), str(tmp_path / "run")
+    assert main(["train", corpus, run, "--recipe", str(recipe)]) == 0
+    assert (
+        main(["sample", run, str(tmp_path / "s"), "-n", "3", "--seed", "4", "--steps", "3", "--formats", "parquet"])
+        == 0
+    )
+    table = pd.read_parquet(tmp_path / "s" / "samples.parquet")
+    assert table["id"].tolist() == [f"sample_4_00000{i}" for i in range(3)]
+    assert not (tmp_path / "s" / "cif").exists()
+    assert main(["evaluate", str(tmp_path / "s"), str(tmp_path / "e"), "--reference", corpus]) == 0
+    assert "of 3" in capsys.readouterr().out
+    judged = {path.name for path in (tmp_path / "e").iterdir()}
+    assert judged == {"structures.parquet", "metrics.json", "funnel.json", "report.html"}
+
+
+def test_prepare_counts_what_it_left_out(cifs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "corpus"
+    arguments = ["prepare", str(cifs), str(out), "--bpd", "5", "--grid", "24", "--limit", "71", "--workers", "1"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("71 in, 70 kept")
+    assert "unreadable" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: fwb {command}" in capsys.readouterr().out
+
+
+def test_help_is_there_without_loading_torch() -> None:
+    code = "import sys; import fourier_workbench.cli as c; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+BAD = {
+    "prepare a place that is not": ["prepare", "{t}/nowhere", "{t}/out"],
+    "prepare an empty folder": ["prepare", "{t}/empty", "{t}/out"],
+    "prepare with an even bpd": ["prepare", "embedded", "{t}/out", "--bpd", "4"],
+    "prepare on a bad grid": ["prepare", "embedded", "{t}/out", "--grid", "25"],
+    "train on no corpus": ["train", "{t}/empty", "{t}/out"],
+    "train no recipe": ["train", "{c}", "{t}/out", "--recipe", "no_such"],
+    "train nonsense": ["train", "{c}", "{t}/out", "--recipe", "{t}/nonsense.json"],
+    "train an impossible recipe": ["train", "{c}", "{t}/out", "--recipe", "{t}/impossible.json"],
+    "train into a file": ["train", "{c}", "{t}/nonsense.json"],
+    "sample from nothing": ["sample", "{t}/empty", "{t}/out"],
+    "sample from no name": ["sample", "no_such_name", "{t}/out"],
+    "sample from what is no checkpoint": ["sample", "{t}/fake", "{t}/out"],
+    "sample none": ["sample", "{d}", "{t}/out", "-n", "0"],
+    "sample into a file": ["sample", "{d}", "{t}/nonsense.json", "-n", "1", "--steps", "1"],
+    "evaluate nothing": ["evaluate", "{t}/empty", "{t}/out"],
+    "evaluate a place that is not": ["evaluate", "{t}/nowhere", "{t}/out"],
+    "evaluate against no corpus": ["evaluate", "{d}", "{t}/out", "--reference", "{t}/empty"],
+    "evaluate into a file": ["evaluate", "{d}", "{t}/nonsense.json"],
+    "a lab of nothing": ["lab", "{t}/nowhere.ipynb"],
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_gets_one_line_and_code_two(
+    what: str, demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "autoencoder.json").write_text("{}")
+    (tmp_path / "fake" / "autoencoder.safetensors").write_text("no tensors")
+    (tmp_path / "nonsense.json").write_text("nonsense")
+    impossible = json.loads(recipes.laptop().to_json())
+    impossible["autoencoder"]["model"]["transformer"]["d_head"] = 7
+    (tmp_path / "impossible.json").write_text(json.dumps(impossible))
+    places = {"t": tmp_path, "d": demo, "c": demo / "corpus"}
+    capsys.readouterr()
+    code = main([word.format(**places) for word in BAD[what]])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fwb:") or "Traceback" in line]
+    assert code == 2
+    assert len(said) == 1
+    assert said[0].startswith("fwb: ")
+    assert len(said[0]) > 20
+
+
+@pytest.mark.parametrize("arguments", [["sample"], ["dance"], ["sample", "laptop", "out", "--sampler", "magic"]])
+def test_a_command_that_cannot_be_read_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_interrupting_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "lab", interrupted)
+    assert main(["lab"]) == 130
+    assert "goes on" in capsys.readouterr().err

@@ -1,0 +1,306 @@
+"""Judging crystals: known answers for every word, invariance under how a crystal is written, and nothing that hangs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourier_workbench.crystal import Crystal
+from fourier_workbench.errors import EvaluationError
+from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
+from fourier_workbench.generation import matching as matching_module
+from fourier_workbench.generation.evaluate import by_formula, read_drawn
+from fourier_workbench.generation.matching import MATCH, SAME, find_kinds, is_same, match_pairs
+from fourier_workbench.generation.report import (
+    distribution_section,
+    facts_section,
+    funnel_section,
+    gallery_section,
+    rates_section,
+    training_section,
+    write_report,
+)
+from fourier_workbench.model.autoencoder import Decoded
+from fourier_workbench.representation import FourierBasis
+from fourier_workbench.training import override, recipes
+
+HALITE = Crystal(2.9 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+CAESIUM = Crystal(np.eye(3) * 3.4, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+RUTILE = Crystal(
+    np.diag([4.59, 4.59, 2.96]),
+    [22, 22, 8, 8, 8, 8],
+    [[0, 0, 0], [0.5, 0.5, 0.5], [0.305, 0.305, 0], [0.695, 0.695, 0], [0.195, 0.805, 0.5], [0.805, 0.195, 0.5]],
+)
+SQUEEZED = Crystal(np.eye(3) * 0.45, [3], [[0, 0, 0]])
+APART = Crystal(np.eye(3) * 9, [3, 3], [[0, 0, 0], [0.5, 0.5, 0.5]])  # 364 Å³ an atom
+
+
+# ---------------------------------------------------------------------------------------------------- sameness
+
+unimodular = st.sampled_from([np.eye(3), [[1, 1, 0], [0, 1, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 1], [1, 0, 0]]]).map(
+    np.array
+)
+
+
+@given(cell=unimodular, shift=st.tuples(*[st.floats(0, 1)] * 3), seed=st.integers(0, 99), mirror=st.booleans())
+@settings(max_examples=15)
+def test_how_a_crystal_is_written_does_not_matter(cell, shift, seed: int, mirror: bool) -> None:
+    frac = (RUTILE.frac_coords + shift) @ np.linalg.inv(cell)
+    order = np.random.default_rng(seed).permutation(len(RUTILE))
+    lattice = cell @ RUTILE.lattice
+    other = Crystal(lattice * ([-1, 1, 1] if mirror else 1), RUTILE.numbers[order], frac[order])
+    assert is_same(RUTILE, other)
+    assert is_same(other, RUTILE)
+
+
+def test_supercells_scales_and_other_structures() -> None:
+    assert is_same(HALITE, HALITE.supercell(np.diag([2, 1, 1])))
+    assert is_same(HALITE, Crystal(HALITE.lattice * 1.4, HALITE.numbers, HALITE.frac_coords)), "volumes are scaled"
+    assert not is_same(HALITE, CAESIUM)
+    assert not is_same(HALITE, Crystal(HALITE.lattice, [11, 35], HALITE.frac_coords)), "another element"
+    moved = Crystal(RUTILE.lattice, RUTILE.numbers, RUTILE.frac_coords + np.eye(6, 3) * 0.16)
+    assert is_same(RUTILE, moved, MATCH)
+    assert SAME != MATCH
+
+
+def test_kinds_are_counted_within_a_formula() -> None:
+    samples = [HALITE, None, CAESIUM, HALITE.supercell(np.diag([1, 1, 2])), RUTILE, RUTILE]
+    kinds = find_kinds(samples, {"TiO2": {"rutile": RUTILE}}, workers=2, progress=False)
+    assert [kind.duplicate_of for kind in kinds] == [None, None, None, 0, None, 4]
+    assert [kind.reference for kind in kinds] == [None] * 4 + ["rutile"] * 2
+    assert match_pairs([HALITE, HALITE, None], [HALITE, RUTILE, HALITE], workers=1, progress=False) == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        ("print('{}', flush=True); input(); import os; os._exit(11)", "crash"),
+        ("print('{}', flush=True); input(); import time; time.sleep(60)", "timeout"),
+        ("print('{}', flush=True)\nwhile True: input(); print('{\"error\": \"ValueError: no\"}', flush=True)", "Value"),
+    ],
+)
+def test_a_library_that_crashes_or_hangs_is_counted(monkeypatch: pytest.MonkeyPatch, server: str, reason: str) -> None:
+    monkeypatch.setattr(matching_module, "_SERVER", server)
+    report = evaluate([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=0.5, progress=False)
+    failures = report.structures["failure"]
+    assert failures.isna().tolist() == [True, False, False, True], "the first and the only one are not compared"
+    assert all(failure.startswith(reason) for failure in failures.dropna())
+    assert report["unique"] == 0.5
+    assert report.rates.set_index("metric").loc["unique", "failures"] == 2
+    assert report["valid"] == 1
+
+
+def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching_module, "_SERVER", "raise SystemExit")
+    with pytest.raises(EvaluationError, match="did not start"):
+        evaluate([HALITE, CAESIUM], workers=1, progress=False)
+
+
+# ---------------------------------------------------------------------------------------------------- rates
+
+
+def test_every_rate_has_all_drawn_as_its_denominator() -> None:
+    crystals = [HALITE, CAESIUM, HALITE, SQUEEZED, APART, None, RUTILE, None]
+    report = evaluate(crystals, [HALITE], workers=1, progress=False)
+    assert set(report.rates["denominator"]) == {8}
+    expected = {
+        "recovered": 6,
+        "valid": 4,
+        "unique": 5,
+        "novel": 4,
+        "novel formula": 3,
+        "valid, unique, novel": 2,
+    }
+    found = report.rates.set_index("metric")["count"].to_dict()
+    assert {name: found[name] for name in expected} == expected
+    assert "clean" not in found, "nothing is known of slots"
+    assert report.rates["definition"].str.len().min() > 5
+    assert (report.rates["value"] == report.rates["count"] / 8).all()
+
+
+def test_without_a_reference_nothing_is_said_of_novelty() -> None:
+    assert not {"novel", "novel formula"} & set(evaluate([HALITE, None], progress=False).rates["metric"])
+
+
+def test_a_reference_may_be_grouped_before() -> None:
+    grouped = by_formula([HALITE, RUTILE])
+    assert set(grouped) == {"NaCl", "TiO2"}
+    report = evaluate([HALITE, CAESIUM], grouped, workers=1, progress=False)
+    assert report["novel"] == 0.5
+    assert report.structures["nearest"].tolist() == ["0", None]
+
+
+def test_files_are_read_and_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    HALITE.to_cif(tmp_path / "deep" / "a.cif")
+    text = HALITE.to_cif()
+    (tmp_path / "b.cif").write_text(text.replace("  1\n", "  0.5\n"))
+    (tmp_path / "c.cif").write_text("data_\n_cell_length_a x\n")
+    report = evaluate(tmp_path, progress=False)
+    assert report.funnel["rejected"] == {"partial_occupancy": 1, "unreadable": 1}
+    assert report["recovered"] == pytest.approx(1 / 3)
+    assert report.structures["id"].tolist() == ["b", "c", "deep/a"]
+    saved = {path.name: path for path in report.save(tmp_path / "out")}
+    assert json.loads(saved["metrics.json"].read_text())[0]["metric"] == "recovered"
+    assert len(pd.read_parquet(saved["structures.parquet"])) == 3
+
+
+def test_a_table_with_nonsense_in_it_is_read_row_by_row(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"lattice": HALITE.lattice.ravel(), "atomic_numbers": [11, 17], "frac_coords": HALITE.frac_coords.ravel()},
+        {"lattice": [0.0] * 9, "atomic_numbers": [11, 17], "frac_coords": HALITE.frac_coords.ravel()},
+        {"lattice": HALITE.lattice.ravel(), "atomic_numbers": [119, 17], "frac_coords": HALITE.frac_coords.ravel()},
+        {"lattice": HALITE.lattice.ravel(), "atomic_numbers": [11], "frac_coords": [0.0, 0.0]},
+        {"lattice": None, "atomic_numbers": None, "frac_coords": None},
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "x.parquet")
+    drawn = read_drawn(tmp_path / "x.parquet")
+    assert [crystal is not None for crystal in drawn.crystals] == [True, False, False, False, False]
+    assert drawn.reasons == [None, "volume", "element", "unreadable", "missing"]
+
+
+@pytest.mark.parametrize("what", ["empty folder", "nowhere", "no table", "no crystals", "not crystals"])
+def test_what_cannot_be_judged_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
+    (tmp_path / "bad.parquet").write_text("x")
+    given_ = {
+        "empty folder": tmp_path / "empty",
+        "nowhere": tmp_path / "nowhere",
+        "no table": tmp_path / "bad.parquet",
+        "no crystals": [],
+        "not crystals": [1, 2],
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvaluationError) as refused:
+        evaluate(given_[what])  # type: ignore[arg-type]
+    assert len(str(refused.value).splitlines()) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- reconstruction
+
+
+class Copier:
+    "An autoencoder that loses nothing: the ladder is the input itself; `wrong` moves what comes out."
+
+    def __init__(self, lattice: float = 0.0, species: int = 0, shift: float = 0.0) -> None:
+        self.basis, self.lattice, self.species, self.shift = FourierBasis(5), lattice, species, shift
+        self.selector = torch.ones(6 + 6 + 6 * len(self.basis), dtype=torch.bool)
+
+    def encode(self, lattice, species, coefficients):
+        "Everything in one row."
+        return torch.cat([lattice.to(torch.complex64), species.to(torch.complex64), coefficients.flatten(1)], 1)
+
+    def decode(self, ladder) -> Decoded:
+        "And out again, with the mistakes that were asked for."
+        classes = ladder[:, 6:12].real.round().long()
+        classes = torch.where(classes > 0, classes + self.species, classes)
+        alpha = ladder[:, 12:].unflatten(1, (6, -1))
+        half_cell = torch.exp(-2j * torch.pi * self.basis.wave_vectors[:, 0] * self.shift)
+        alpha = torch.cat([alpha[:, :1] * half_cell, alpha[:, 1:]], 1)
+        logits = torch.nn.functional.one_hot(classes, 84).float()
+        return Decoded(ladder[:, :6].real + self.lattice, logits, alpha)
+
+
+def copier(**mistakes: Any) -> Generator:
+    "A generator around it, on the 1/24 grid."
+    recipe = override(recipes.laptop(), autoencoder__grid=24)
+    return Generator(Copier(**mistakes), None, None, recipe)  # type: ignore[arg-type]
+
+
+def test_a_copy_is_exact() -> None:
+    report = evaluate_reconstruction(copier(), [HALITE, CAESIUM, RUTILE], workers=1, progress=False)
+    for rate in ("exact", "match", "recovered", "species per slot", "species, all slots"):
+        assert report[rate] == 1, rate
+    assert report["L_four RMS"] == 0
+    assert report["lattice RMSE"] < 1e-6
+
+
+def test_each_mistake_shows_where_it_was_made() -> None:
+    crystals = [HALITE, CAESIUM]
+    reports = {
+        name: evaluate_reconstruction(copier(**mistakes), crystals, workers=1, progress=False)
+        for name, mistakes in {"lattice": {"lattice": 0.1}, "species": {"species": 2}, "shift": {"shift": 0.25}}.items()
+    }
+    assert reports["lattice"]["lattice RMSE"] == pytest.approx(0.1, abs=1e-5)
+    assert reports["lattice"]["exact"] == 1, "exact speaks of species and nodes"
+    assert reports["species"]["exact"] == reports["species"]["match"] == 0
+    assert reports["species"]["species per slot"] == pytest.approx(4 / 6), "two of six slots are wrong"
+    assert reports["shift"]["exact"] == 0
+    assert reports["shift"]["L_four RMS"] > 0.1
+
+
+def test_a_crystal_that_cannot_be_encoded_counts_as_lost() -> None:
+    twice = Crystal(np.eye(3) * 4, [11, 11], [[0, 0, 0], [0.001, 0, 0]])
+    report = evaluate_reconstruction(copier(), [HALITE, twice], workers=1, progress=False)
+    assert report["exact"] == report["match"] == report["species per slot"] == 0.5
+    assert report.funnel["rejected"] == {"collision": 1}
+    for bad in ([], [twice]):
+        with pytest.raises(EvaluationError):
+            evaluate_reconstruction(copier(), bad, progress=False)
+
+
+# ---------------------------------------------------------------------------------------------------- report
+
+
+def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
+    crystals = [HALITE, None, SQUEEZED, RUTILE]
+    report = evaluate(crystals, [HALITE], workers=1, progress=False)
+    log = pd.DataFrame({"stage": "diffuser", "step": [1, 2, 3], "loss": [3.0, 2.0, float("nan")]})
+    sections = [
+        rates_section({"<samples>": report, "noise": report}, "Rates & more", "note"),
+        funnel_section(report),
+        gallery_section(report, crystals, viewer=True),
+        distribution_section({"samples": report.structures}),
+        training_section(log),
+        facts_section({"seed": 0}),
+    ]
+    path = write_report(tmp_path / "r.html", "T", "L", sections, viewer_js='"</script>"')
+    page = path.read_text(encoding="utf-8")
+    assert "&lt;samples&gt;" in page
+    assert "nan" not in page.split("</style>")[1].split("<script")[0]
+    assert 'src="' not in page
+    assert "href" not in page
+    assert page.count("</script>") == 3, "the viewer's text cannot end its element"
+    still = write_report(tmp_path / "s.html", "T", "L", [gallery_section(report, crystals)]).read_text(encoding="utf-8")
+    assert "<script" not in still
+    assert still.count("<svg") == 3
+
+
+def test_a_report_of_nothing_recovered_is_written(tmp_path: Path) -> None:
+    report = evaluate([None, None], [HALITE], progress=False)
+    sections = [
+        rates_section({"samples": report}, "Rates", ""),
+        funnel_section(report),
+        gallery_section(report, [None, None]),
+        distribution_section({"samples": report.structures}),
+        training_section(pd.DataFrame()),
+    ]
+    assert write_report(tmp_path / "r.html", "T", "L", sections).stat().st_size > 1000
+
+
+def test_a_report_draws_in_a_browser(browser, tmp_path: Path) -> None:
+    report = evaluate([HALITE, RUTILE], progress=False)
+    viewer = Path(matching_module.__file__).parents[1] / "widgets" / "static" / "3Dmol-min.js"
+    path = write_report(
+        tmp_path / "r.html",
+        "Two",
+        "",
+        [gallery_section(report, [HALITE, RUTILE], viewer=True)],
+        viewer_js=viewer.read_text(encoding="utf-8"),
+    )
+    page = browser.page()
+    page.goto(path.as_uri())
+    page.locator("button.card").nth(1).click()
+    page.wait_for_selector("#stage canvas")
+    assert "TiO2" in page.locator("#name").inner_text()
+    assert not browser.complaints()
+    assert not browser.blocked
