@@ -148,7 +148,7 @@ const state = %(state)s;
 const listeners = {};
 const model = {
   get: (key) => state[key],
-  set: (key, value) => { state[key] = value; for (const run of listeners["change:" + key] || []) run(); },
+  set: (key, value) => { if (state[key] === value) return; state[key] = value; for (const run of listeners["change:" + key] || []) run(); },
   on: (name, run) => { (listeners[name] ||= []).push(run); },
   off: (name, run) => { listeners[name] = (listeners[name] || []).filter((other) => other !== run); },
   save_changes() {},

@@ -256,7 +256,7 @@ function scene(view, box, label) {
     viewer.zoomTo({ model: ghost });
     viewer.removeModel(ghost);
     viewer.setView([...viewer.getView().slice(0, 4), ...orientation(L)]);
-    viewer.zoom(1.3);
+    viewer.zoom(1.45);
     placed = true;
   };
   const balls = (atoms) => {
