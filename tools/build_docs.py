@@ -21,7 +21,7 @@ import plotly
 import yaml
 from fastcore.nbio import read_nb, write_nb
 from nbdev.config import nbpath2html
-from nbdev.processors import FilterDefaults
+from nbdev.processors import FilterDefaults, exec_show_docs
 from nbformat.v4 import new_markdown_cell
 
 from notebooks import EXECUTED, executed
@@ -40,6 +40,36 @@ PACKAGES = {
 SECTIONS = {"tutorials": "Tutorials", "explanations": "Explanations", "api": "The library, notebook by notebook"}
 PROJECT_PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 Cell = Any  # fastcore's NbCell: attributes and keys alike
+
+
+class ShowFromLibrary(exec_show_docs):
+    """Documents names as the library has them.
+
+    nbdev would run the export cells again, and trip over annotations that name what comes in a later cell.
+    """
+
+    def begin(self) -> None:
+        "Start a shell that knows all names of the notebook's module."
+        super().begin()
+        named = re.search(r"#\|\s*default_exp:?\s+([\w.]+)", "\n".join(joined(cell.source) for cell in self.nb.cells))
+        if named:
+            # By its full name: a room may offer a function that is called like its module.
+            self.k.run_cell(f"import importlib\nglobals().update(vars(importlib.import_module('{LIBRARY.name}.{named[1]}')))")
+
+    def __call__(self, cell: Cell) -> None:
+        "Run a cell that documents; leave all others."
+        if cell.cell_type == "code" and re.search(r"(?m)^show_doc\(", joined(cell.source)):
+            self.k.cell(cell)
+            if self.k.exc:
+                raise RuntimeError(f"cannot document:\n{cell.source}") from self.k.exc
+
+
+class Processors(FilterDefaults):
+    "nbdev's processors, documenting from the library."
+
+    def base_procs(self) -> list[Any]:
+        "Processors in their order."
+        return [ShowFromLibrary if each is exec_show_docs else each for each in super().base_procs()]
 
 
 def joined(text: str | list[str]) -> str:
@@ -125,7 +155,7 @@ def page(path: Path) -> tuple[Path, Any]:
     place = nbpath2html(shown.relative_to(EXECUTED)).with_suffix(".ipynb")
     up = "../" * (len(place.parts) - 1)
     notebook = read_nb(shown)
-    FilterDefaults()(notebook)
+    Processors()(notebook)
     cells = []
     for cell in notebook.cells:
         source = joined(cell.source)
