@@ -135,6 +135,7 @@ def test_a_killed_run_resumes_where_it_was(prepared, table, tmp_path, where, whe
     assert len(before) >= 2
     for path in (out / "work").glob("kept-*"):
         os.utime(path, ns=(1, 1))
+    (out / "shards" / ".shard-00000.parquet.99").write_text("half a shard")
     seen = {}
     finish = sys.modules["fourier_workbench.data.preparation"]._finish
     with pytest.MonkeyPatch.context() as patch:

@@ -150,6 +150,33 @@ def test_the_hub_without_its_extra_says_what_to_install(monkeypatch):
         load_crystals("hf:LeMaterial/LeMat-BulkUnique:unique_pbe")
 
 
+def test_a_data_set_of_the_hub(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    asked = []
+
+    def load(name, configuration, split):
+        asked.append((name, configuration, split))
+        return datasets.Dataset.from_list(rows(3, lattice=None) + rows(2))
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    samples, rejected = read("hf:LeMaterial/LeMat-Bulk:compatible_pbe")
+    assert set(asked) == {("LeMaterial/LeMat-Bulk", "compatible_pbe", "train")}
+    assert [sample.id for sample in samples] == ["m0", "m1"]
+    assert [reason for _, reason, _ in rejected] == ["shape"] * 3
+
+
+def test_a_hub_that_cannot_be_reached_is_told_in_a_line(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+
+    def load(*arguments, **options):
+        raise ConnectionError("no route to host\nand much more")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(SourceError, match="cannot be loaded") as caught:
+        load_crystals("hf:LeMaterial/LeMat-Bulk")
+    assert "\n" not in str(caught.value)
+
+
 def test_the_digest_follows_the_content(tmp_path):
     path = put(tmp_path / "a.cif", SALT.to_cif())
     before = open_source(path).digest

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import gcd
 
 import numpy as np
 import torch
+from jaxtyping import Float64
+from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ..crystal import Crystal
@@ -137,6 +140,54 @@ def recoverability(
 DUPLICATE_TOLERANCES = (0.2, 0.3, 5.0)  # ltol, stol, angle_tol in degrees
 
 
+def _cell_parameters(cells: Float64[np.ndarray, "k 3 3"]) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (k, 3) in Å and angles (k, 3) in radians."""
+    lengths = np.linalg.norm(cells, axis=2)
+    b, c, a = cells[:, [1, 2, 0]], cells[:, [2, 0, 1]], lengths
+    cosine = (b * c).sum(2) / (a[:, [1, 2, 0]] * a[:, [2, 0, 1]])
+    return lengths, np.arccos(np.clip(cosine, -1, 1))
+
+
+def _tolerances(cells: Float64[np.ndarray, "k 3 3"], goal: Float64[np.ndarray, "3 3"], sites: int) -> np.ndarray:
+    """The matcher's tolerance in each fractional coordinate (k, 3), from the mean of each cell and the goal."""
+    lengths, angles = (
+        (own + target) / 2 for own, target in zip(_cell_parameters(cells), _cell_parameters(goal[None]), strict=True))
+    skew = 1 + 2 * np.cos(angles).prod(1) - np.square(np.cos(angles)).sum(1)
+    volume = lengths.prod(1) * np.sqrt(np.maximum(skew, 1e-12))
+    others = lengths.prod(1, keepdims=True) / lengths
+    reciprocal = 2 * np.pi * others * np.sin(angles) / volume[:, None]
+    return reciprocal * DUPLICATE_TOLERANCES[1] / np.pi * (volume[:, None] / sites) ** (1 / 3)
+
+# %% ../../nbs/api/24_filters.ipynb #11d2c4cc
+def _may_match(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
+    """False when `matcher` cannot match two reduced structures of as many sites: no cell and translation comes close."""
+    ltol, _, angle_tol = DUPLICATE_TOLERANCES
+    ratio = (second.volume / first.volume) ** (1 / 6)
+    one, two = Lattice(first.lattice.matrix * ratio), Lattice(second.lattice.matrix / ratio)
+    found = [cell.matrix for cell, _, change in one.find_all_mappings(
+        two, ltol=ltol, atol=angle_tol, skip_rotation_matrix=True) if abs(abs(np.linalg.det(change)) - 1) < 0.5]
+    if not found:
+        return False
+    forbidden, starts, anchor = matcher._get_mask(first, second, 1, True)
+    allowed = ~np.asarray(forbidden, dtype=bool)
+    cells = np.stack(found)
+    widths = _tolerances(cells, two.matrix, len(first)) * (1 + 1e-6)
+    own, goal = first.frac_coords @ one.matrix @ np.linalg.inv(cells), second.frac_coords
+    for start in starts:  # every cell at once, one translation after the other
+        moved = goal + (own[:, start] - goal[anchor])[:, None]
+        apart = moved[:, :, None] - own[:, None]
+        near = (np.abs(apart - np.round(apart)) <= widths[:, None, None]).all(-1) & allowed
+        if near.any(-1).all(-1).any():
+            return True
+    return False
+
+# %% ../../nbs/api/24_filters.ipynb #df11dc0f
+def _reduced(matcher: StructureMatcher, crystal: Crystal) -> Structure:
+    """The primitive Niggli cell in which the matcher compares; a smaller cell needs counts with a common divisor."""
+    divisible = gcd(*np.bincount(crystal.numbers).tolist()) > 1
+    return matcher._get_reduced_structure(crystal.to_structure(), divisible, True)
+
+
 def duplicates_of(crystals: Sequence[Crystal]) -> list[int | None]:
     """For crystals of one reduced formula: which earlier one each repeats, None for the first of its kind.
 
@@ -147,9 +198,14 @@ def duplicates_of(crystals: Sequence[Crystal]) -> list[int | None]:
     if len(crystals) < 2:
         return [None] * len(crystals)
     matcher = StructureMatcher(*DUPLICATE_TOLERANCES)
-    reduced = [matcher._get_reduced_structure(crystal.to_structure(), True, True) for crystal in crystals]
+    reduced = [_reduced(matcher, crystal) for crystal in crystals]
+
+    def alike(j: int, i: int) -> bool:
+        if len(reduced[j]) != len(reduced[i]) or not _may_match(matcher, reduced[j], reduced[i]):
+            return False
+        return matcher.fit(reduced[j], reduced[i], skip_structure_reduction=True)
+
     out: list[int | None] = []
-    for i, structure in enumerate(reduced):
-        kept = (j for j in range(i) if out[j] is None and len(reduced[j]) == len(structure))
-        out.append(next((j for j in kept if matcher.fit(reduced[j], structure, skip_structure_reduction=True)), None))
+    for i in range(len(reduced)):
+        out.append(next((j for j in range(i) if out[j] is None and alike(j, i)), None))
     return out

@@ -229,13 +229,24 @@ def _claim(out: Path, manifest: dict) -> bool:
         if differing:
             raise CorpusError(f"{out} holds a corpus prepared differently ({', '.join(differing)}); "
                               "choose another folder or remove it")
-        return (out / "funnel.json").is_file()
+        finished = (out / "funnel.json").is_file()
+        if not finished:
+            _folders(out)
+        return finished
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CorpusError(f"{out} exists and is no corpus; choose an empty or a new folder")
-    for folder in (out / "work", out / "shards"):
-        folder.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     write_json(manifest, path)
+    _folders(out)
     return False
+
+
+def _folders(out: Path) -> None:
+    """Folders for parts and shards, without what a killed run had half written."""
+    for folder in (out / "work", out / "shards"):
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".*.parquet.*"):
+            leftover.unlink()
 
 
 def _with_duplicates(rejected: pa.Table, kept: pa.Table, drop: dict[int, str]) -> pa.Table:

@@ -242,8 +242,15 @@ def _allowed(p: Prototype, elements: tuple[int, ...], states: list[list[int]]) -
     """Charge balance for ionic prototypes, the order of electronegativity for the others."""
     if len(set(elements)) < len(elements):
         return False
-    if p.charges:
-        return bool(_balanced(elements, p.counts, states))
+    if p.charges:  # the roles fix the signs, so any sum of allowed states that vanishes will do
+        x = [_traits(z).negativity for z in elements]
+        cations = max(v for v, q in zip(x, p.charges, strict=True) if q > 0)
+        if cations >= min(v for v, q in zip(x, p.charges, strict=True) if q < 0):
+            return False
+        sums = {0}
+        for some, n in zip(states, p.counts, strict=True):
+            sums = {total + q * n for total in sums for q in some}
+        return 0 in sums
     own, new = ([_traits(z).negativity for z in es] for es in (p.elements, elements))
     pairs = itertools.combinations(range(len(own)), 2)
     return all(abs(own[a] - own[b]) <= 0.3 or (own[a] - own[b]) * (new[a] - new[b]) >= 0 for a, b in pairs)
@@ -251,9 +258,19 @@ def _allowed(p: Prototype, elements: tuple[int, ...], states: list[list[int]]) -
 
 def _plausible(p: Prototype, elements: tuple[int, ...]) -> bool:
     """A sensible volume per atom, and every role bonded to something."""
-    volume = p.predicted_volume(elements) / len(p.role)
-    nearest = [(ratios / ratios.min()).min(1) for ratios in (p.bond_ratios(elements), p.bond_ratios(p.elements))]
-    return 5 < volume < 90 and nearest[0].max() <= max(1.2, 1.05 * nearest[1].max())
+    ratios = p.bond_ratios(elements)
+    volume = p.crystal.volume / float(ratios.min()) ** 3 / len(p.role)
+    return 5 < volume < 90 and _loosest(ratios) <= max(1.2, 1.05 * _own_loosest(p))
+
+
+def _loosest(ratios: np.ndarray) -> float:
+    """How much longer than the tightest bond the nearest bond of the worst-bonded role is, in expected lengths."""
+    return float((ratios.min(1) / ratios.min()).max())
+
+
+@cache
+def _own_loosest(p: Prototype) -> float:
+    return _loosest(p.bond_ratios(p.elements))
 
 # %% ../../nbs/api/20_prototypes.ipynb #09f53dc1
 def _stable_hash(*parts) -> bytes:
