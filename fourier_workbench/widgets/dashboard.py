@@ -62,7 +62,8 @@ class MetricsTail:
 MAX_POINTS = 400
 METRICS = {
     "loss": "loss", "four_rmse": "coefficients, RMSE (atoms)", "four_mse": "coefficients, MSE (atoms²)",
-    "lattice_rmse": "lattice, RMSE (log Å)", "lattice_mse": "lattice, MSE (log² Å)", "species_ce": "species, cross-entropy (nats)",
+    "lattice_rmse": "lattice, RMSE (log Å)", "lattice_mse": "lattice, MSE (log² Å)",
+    "species_ce": "species, cross-entropy (nats)",
     "penalty": "ladder penalty L_μ", "R": "information ratio R", "nnz": "ladder channels kept", "noise_rmse": "noise, RMSE / τ",
     "signal_rmse": "low-φ signal, RMSE / e^σ", "lr": "learning rate", "steps_per_s": "throughput (steps/s)",
 }
@@ -74,8 +75,13 @@ def curves(rows: Sequence[dict[str, Any]], points: int = MAX_POINTS) -> dict[str
         return {"step": []}
     keep = np.unique(np.r_[np.linspace(0, len(rows) - 1, min(points, len(rows))).astype(int), len(rows) - 1])
     names = [name for name in METRICS if any(isinstance(row.get(name), int | float) for row in rows[-20:])]
-    number = lambda v: float(f"{v:.5g}") if isinstance(v, int | float) and np.isfinite(v) else None  # noqa: E731
-    return {"step": [int(rows[i]["step"]) for i in keep], **{name: [number(rows[i].get(name)) for i in keep] for name in names}}
+    columns = {name: [_number(rows[i].get(name)) for i in keep] for name in names}
+    return {"step": [int(rows[i]["step"]) for i in keep], **columns}
+
+
+def _number(value: Any) -> float | None:
+    """A measured value with five digits; None for what is no finite number."""
+    return float(f"{value:.5g}") if isinstance(value, int | float) and np.isfinite(value) else None
 
 
 def last_checkpoint(directory: Path) -> str | None:
@@ -123,7 +129,7 @@ class Dashboard(View):
 
     NAME, DRAWS_3D = "dashboard", False
 
-    news = traitlets.List().tag(sync=True)
+    news = traitlets.List(traitlets.Dict()).tag(sync=True)
     metrics = traitlets.Dict(METRICS).tag(sync=True)
 
     def __init__(self, runs: Run | Path | str | Sequence[Run | Path | str], every: float = 1.0):
@@ -166,11 +172,7 @@ class Dashboard(View):
         self.send({"say": f"asked for: {command}"})
         self.look()
 
-    def do_look(self) -> None:
-        """Look now."""
-        self.look()
-
-
+# %% ../../nbs/api/73_dashboard.ipynb #11d2c4cc
 def _follow(view: weakref.ref[Dashboard], ended: threading.Event, every: float) -> None:
     """Look again and again, as long as there is a dashboard to show it."""
     while not ended.wait(every):

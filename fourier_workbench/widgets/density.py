@@ -14,14 +14,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 import traitlets
-from jaxtyping import Complex64, Float, Float32, Int32
-from scipy.ndimage import map_coordinates
-from skimage.measure import marching_cubes
+from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ..crystal import Crystal
 from ..representation.fourier import FourierBasis, FourierCrystals, density, encode, snap
 from ..representation.recovery import recover
+from .surfaces import Surface, isosurface, level_at, slice_surface
 from fourier_workbench.widgets.theme import (
     Scheme,
     ViewError,
@@ -38,58 +37,11 @@ from fourier_workbench.widgets.theme import (
 from .view import Packer, View
 
 # %% auto #0
-__all__ = ['BPDS', 'Surface', 'isosurface', 'level_at', 'slice_surface', 'wave_table', 'shell', 'single_wave', 'Truncation',
-           'same_nodes', 'truncation', 'encoded', 'density_figure', 'wave_figure', 'Shown', 'surfaces_of',
-           'wave_surfaces', 'slice_of', 'explorer_scene', 'explorer_facts', 'Explorer', 'explore']
+__all__ = ['BPDS', 'wave_table', 'shell', 'single_wave', 'Truncation', 'same_nodes', 'truncation', 'encoded', 'density_figure',
+           'wave_figure', 'Shown', 'surfaces_of', 'wave_surfaces', 'slice_of', 'explorer_scene', 'explorer_facts',
+           'Explorer', 'explore']
 
 # %% ../../nbs/api/71_density.ipynb #cadaf09d
-class Surface(NamedTuple):
-    """A triangle mesh: vertices in Å, unit normals, triples of vertex indices."""
-
-    vertices: Float32[np.ndarray, "V 3"]
-    normals: Float32[np.ndarray, "V 3"]
-    faces: Int32[np.ndarray, "F 3"]
-
-
-_NOTHING = Surface(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
-
-
-def isosurface(rho: Float[np.ndarray, "q q q"], level: float, lattice: Float[np.ndarray, "3 3"]) -> Surface:
-    """The surface `rho` = `level` over one cell, closed across its faces; empty where the level is never reached."""
-    block = np.pad(np.asarray(rho, dtype=np.float32), (0, 1), mode="wrap")
-    if not block.min() < level < block.max():
-        return _NOTHING
-    nodes, faces, gradient, _ = marching_cubes(block, level)
-    normals = -np.sign(level - rho.mean() or 1.0) * gradient @ np.linalg.inv(lattice).T  # away from what is enclosed
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    return Surface((nodes / len(rho) @ lattice).astype(np.float32), normals.astype(np.float32), faces.astype(np.int32))
-
-
-def level_at(rho: Float[np.ndarray, "q q q"], sigmas: float) -> float:
-    """The isolevel `sigmas` standard deviations above the mean, as crystallographers contour their maps."""
-    return float(rho.mean() + sigmas * rho.std())
-
-
-def slice_surface(
-    rho: Float[np.ndarray, "q q q"], hkl: tuple[int, int, int], offset: float, lattice: Float[np.ndarray, "3 3"]
-) -> tuple[Surface, Float32[np.ndarray, " V"]]:
-    """The lattice plane h·f = `offset` inside the cell, and `rho` at its vertices. Raises `ViewError` for (000)."""
-    if not any(hkl):
-        raise ViewError("(0 0 0) is no plane; give at least one index that is not zero")
-    q = len(rho)
-    f = np.linspace(0, 1, q + 1)
-    field = hkl[0] * f[:, None, None] + hkl[1] * f[:, None] + hkl[2] * f - offset
-    if not field.min() < 0 < field.max():
-        field = field + 1e-4 * np.sign(field.mean())  # a plane on the cell's own face
-    if not field.min() < 0 < field.max():
-        return _NOTHING, np.zeros(0, np.float32)
-    nodes, faces, _, _ = marching_cubes(field.astype(np.float32), 0.0)
-    values = map_coordinates(np.asarray(rho, np.float32), nodes.T, order=1, mode="grid-wrap")
-    normal = np.linalg.inv(lattice) @ np.array(hkl, dtype=float)
-    normals = np.broadcast_to(normal / np.linalg.norm(normal), nodes.shape).astype(np.float32)
-    return Surface((nodes / q @ lattice).astype(np.float32), normals, faces.astype(np.int32)), values.astype(np.float32)
-
-# %% ../../nbs/api/71_density.ipynb #6118de61
 def wave_table(
     coefficients: Complex64[Tensor, " M"], basis: FourierBasis, lattice: Float[np.ndarray, "3 3"]
 ) -> pd.DataFrame:
@@ -118,7 +70,7 @@ def single_wave(coefficients: Complex64[Tensor, "*b M"], basis: FourierBasis, mo
     keep[[mode, int(basis.conjugate[mode])]] = True
     return coefficients * keep
 
-# %% ../../nbs/api/71_density.ipynb #ff9fb270
+# %% ../../nbs/api/71_density.ipynb #6118de61
 BPDS = (3, 5, 7, 9, 11, 13)
 
 
@@ -157,12 +109,13 @@ def encoded(crystal: Crystal, bpd: int, grid: int = 48) -> tuple[FourierCrystals
     basis = FourierBasis(bpd)
     fourier = encode([crystal], basis, grid)
     remedy = {"collision": "two atoms of one species share a grid node: use a finer grid, or check for duplicate atoms",
-              "too_many_species": "it has more than six species, the paper's limit", "element": "an element lies beyond bismuth (Z = 83)"}
+              "too_many_species": "it has more than six species, the paper's limit",
+              "element": "an element lies beyond bismuth (Z = 83)"}
     if fourier.reasons and fourier.reasons[0]:
         raise ViewError(f"{crystal.formula} cannot be encoded: {remedy.get(fourier.reasons[0], fourier.reasons[0])}")
     return fourier, basis
 
-# %% ../../nbs/api/71_density.ipynb #ae66e0e9
+# %% ../../nbs/api/71_density.ipynb #ff9fb270
 def density_figure(crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: int = 48, scheme: Scheme = "jmol") -> go.Figure:
     """Isosurfaces of each species `sigmas` σ above its mean, with the atoms; axes in Å."""
     crystal = crystal.right_handed()
@@ -175,7 +128,7 @@ def density_figure(crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: in
                           showlegend=True)
     atoms = pd.DataFrame(drawn_atoms(crystal, scheme, size=0.24))
     figure.add_scatter3d(x=atoms.x, y=atoms.y, z=atoms.z, mode="markers", name="atoms", text=atoms.text, hoverinfo="text",
-                         marker={"size": 6 * atoms.radius, "color": atoms.colour, "line": {"width": 0}})
+                         marker={"size": 20 * atoms.radius, "color": atoms.colour, "line": {"width": 0}})
     styled(figure, f"{pretty(crystal.reduced_formula)}: species densities at {sigmas:g} σ, {bpd}³ waves", "", "", 480)
     axis = {"backgroundcolor": "rgba(0,0,0,0)", "gridcolor": "rgba(128,128,128,0.3)"}
     return figure.update_layout(scene={"aspectmode": "data"} | {f"{v}axis": axis | {"title": f"{v} (Å)"} for v in "xyz"})
@@ -194,9 +147,10 @@ def wave_figure(crystal: Crystal, z: int | None = None, bpd: int = 9, grid: int 
               "colorbar": colour_bar("phase (rad)")}
     text = [f"({h} {k} {m})" for h, k, m in table[["h", "k", "l"]].to_numpy()]
     figure = go.Figure(go.Scatter(x=table.length, y=table.modulus, mode="markers", marker=marker, text=text))
-    return styled(figure, f"{pretty(crystal.reduced_formula)}: coefficients of {symbol(crystal.species[slot])}", "|G| (Å⁻¹)", "|α| (atoms)")
+    title = f"{pretty(crystal.reduced_formula)}: coefficients of {symbol(crystal.species[slot])}"
+    return styled(figure, title, "|G| (Å⁻¹)", "|α| (atoms)")
 
-# %% ../../nbs/api/71_density.ipynb #11d2c4cc
+# %% ../../nbs/api/71_density.ipynb #ae66e0e9
 @dataclass(frozen=True)
 class Shown:
     """What the explorer shows. `slot`: the species whose waves are plotted; `wave`: one mode alone; `shell`: |G| in Å⁻¹."""
@@ -225,16 +179,19 @@ def surfaces_of(
     return [_named(isosurface(r, level_at(r, sigmas), lattice), packer, colour=c, slot=slot, opacity=0.7)
             for slot, (r, c) in enumerate(zip(rho, colours, strict=True))]
 
-# %% ../../nbs/api/71_density.ipynb #df11dc0f
+# %% ../../nbs/api/71_density.ipynb #11d2c4cc
 def wave_surfaces(
-    alpha: Complex64[Tensor, " M"], basis: FourierBasis, mode: int, lattice: Float[np.ndarray, "3 3"], packer: Packer, grid: int = 48
+    alpha: Complex64[Tensor, " M"], basis: FourierBasis, mode: int, lattice: Float[np.ndarray, "3 3"], packer: Packer,
+    grid: int = 48,
 ) -> list[dict[str, Any]]:
     """Crests and troughs of one wave: where it exceeds half its amplitude, either way."""
     rho = density(single_wave(alpha, basis, mode), basis, grid).numpy()
     level = 0.5 * float(np.abs(rho).max())
     colours = {1: "#e0701a", -1: "#0a84c6"}
-    return [_named(isosurface(rho, sign * level, lattice), packer, colour=colours[sign], slot=-1, opacity=0.7) for sign in (1, -1)
-            if level > 1e-6]
+    if level < 1e-6:
+        return []
+    return [_named(isosurface(rho, sign * level, lattice), packer, colour=colour, slot=-1, opacity=0.7)
+            for sign, colour in colours.items()]
 
 
 def slice_of(rho: Float[np.ndarray, "q q q"], shown: Shown, lattice: Float[np.ndarray, "3 3"], packer: Packer) -> dict[str, Any]:
@@ -243,6 +200,9 @@ def slice_of(rho: Float[np.ndarray, "q q q"], shown: Shown, lattice: Float[np.nd
     span = max(float(rho.max() - rho.min()), 1e-9)
     places = np.rint(63 * (values - rho.min()) / span).clip(0, 63).astype(np.uint32)
     return _named(surface, packer, slot=-1, opacity=1.0, places=packer.add(places))
+
+
+_CODE = "from fourier_workbench.widgets import explore\nexplore(crystal)"
 
 
 class _Page(View):
@@ -255,9 +215,10 @@ class _Page(View):
     facts = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
 
-# %% ../../nbs/api/71_density.ipynb #01b50bb3
+# %% ../../nbs/api/71_density.ipynb #df11dc0f
 def explorer_scene(
-    crystal: Crystal, alpha: Complex64[Tensor, "S M"], basis: FourierBasis, shown: Shown, grid: int = 48, scheme: Scheme = "jmol"
+    crystal: Crystal, alpha: Complex64[Tensor, "S M"], basis: FourierBasis, shown: Shown, grid: int = 48,
+    scheme: Scheme = "jmol",
 ) -> tuple[dict[str, Any], bytes]:
     """Atoms, lattice and surfaces for what is `shown`, with the bytes of their arrays."""
     packer, lattice = Packer(), crystal.lattice
@@ -270,7 +231,8 @@ def explorer_scene(
         surfaces = surfaces_of(alpha, basis, lattice, colours, packer, shown.sigmas, grid)
     if shown.plane is not None:
         surfaces.append(slice_of(density(alpha[shown.slot], basis, grid).numpy(), shown, lattice, packer))
-    scene = {"atoms": drawn_atoms(crystal, scheme, shown.repeat, size=0.24), "lattice": lattice_matrix(lattice), "surfaces": surfaces,
+    atoms = drawn_atoms(crystal, scheme, shown.repeat, size=0.24)
+    scene = {"atoms": atoms, "lattice": lattice_matrix(lattice), "surfaces": surfaces,
              "legend": legend(crystal, scheme), "repeat": shown.repeat, "shown": asdict(shown)}
     return scene, packer.bytes
 
@@ -278,8 +240,8 @@ def explorer_scene(
 def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation) -> dict[str, Any]:
     """What the explorer says in words about truncation and selection."""
     lost = "nothing, by definition" if cost.bpd == BPDS[-1] else f"{100 * cost.error:.1f} %"
-    verdict = (f"recovered exactly (residual {cost.residual:.1e})" if cost.recovered
-               else f"not recovered ({cost.reason or 'other nodes'}, residual {cost.residual:.1e})")
+    verdict = "recovered exactly (" if cost.recovered else f"not recovered ({cost.reason or 'other nodes'}, "
+    verdict += f"residual {cost.residual:.1e})"
     if shown.wave is not None:
         j = FourierBasis(shown.bpd).wave_vectors[shown.wave].tolist()
         what = f"one wave, ({' '.join(map(str, j))}): crests orange, troughs blue"
@@ -290,13 +252,13 @@ def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation) -> dict[str
     return {"error": lost, "recovered": cost.recovered, "verdict": verdict, "showing": what,
             "formula": crystal.reduced_formula, "modes": shown.bpd**3}
 
-# %% ../../nbs/api/71_density.ipynb #78b6110e
+# %% ../../nbs/api/71_density.ipynb #01b50bb3
 class Explorer(_Page):
     """Density explorer (workbench.md 1): `show` another crystal; `shown` is what is on the page."""
 
     def __init__(self, crystal: Crystal, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
         self.grid, self.scheme, self.shown, self.crystal = grid, scheme, shown, crystal
-        super().__init__(title=pretty(crystal.reduced_formula), code="from fourier_workbench.widgets import explore\nexplore(crystal)")
+        super().__init__(title=pretty(crystal.reduced_formula), code=_CODE)
         try:
             self.show(crystal, shown)
         except ViewError as error:
@@ -315,7 +277,7 @@ class Explorer(_Page):
 
     def do_set(self, **changes: Any) -> None:
         """Change what is shown; fields of `Shown`."""
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
         before, self.shown = self.shown, replace(self.shown, **lists)
         if before.bpd != self.shown.bpd:
             self.shown = replace(self.shown, wave=None)  # its number means another wave in another basis
@@ -336,9 +298,9 @@ class Explorer(_Page):
         """Send the crystal as a file."""
         self.hand_over(f"{self.crystal.reduced_formula}.cif", self.crystal.to_cif().encode(), "chemical/x-cif")
 
-# %% ../../nbs/api/71_density.ipynb #09f53dc1
+# %% ../../nbs/api/71_density.ipynb #78b6110e
 def explore(crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: int = 48, scheme: Scheme = "jmol") -> Explorer:
-    """Look at `crystal` in both spaces: densities `sigmas` σ above their mean from `bpd`³ waves, and the waves themselves."""
+    """Look at `crystal` in both spaces: densities `sigmas` σ above their mean from `bpd`³ waves, and the waves."""
     if bpd not in BPDS:
         raise ViewError(f"bpd must be one of {', '.join(map(str, BPDS))}; got {bpd}")
     return Explorer(crystal, Shown(bpd=bpd, sigmas=sigmas), grid, scheme)

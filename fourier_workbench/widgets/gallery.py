@@ -21,7 +21,17 @@ from ase.io import write
 from ..crystal import Crystal
 from ..generation.results import SampleResult, describe, is_valid, tidy
 from .density import Explorer
-from .theme import Scheme, ViewError, atom_radius, element_colour, images, lattice_matrix, pretty, styled, symbol
+from fourier_workbench.widgets.theme import (
+    Scheme,
+    ViewError,
+    atom_radius,
+    element_colour,
+    images,
+    lattice_matrix,
+    pretty,
+    styled,
+    symbol,
+)
 from .view import Packer, View
 
 # %% auto #0
@@ -39,7 +49,8 @@ def space_group(crystal: Crystal | None, symprec: float = SYMPREC) -> str | None
     """International symbol of the space group within `symprec` Å; None where none is found."""
     if crystal is None:
         return None
-    found = spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, crystal.numbers), symprec=symprec)
+    cell = crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist()
+    found = spglib.get_symmetry_dataset(cell, symprec=symprec)
     return None if found is None else f"{found.international} ({found.number})"
 
 
@@ -76,7 +87,8 @@ def gallery_data(
     crystals: Sequence[Crystal | None], table: pd.DataFrame, scheme: Scheme = "jmol"
 ) -> tuple[dict[str, Any], bytes]:
     """Rows, columns and crystals as the page shows them, and the bytes of their arrays."""
-    packer, cells = Packer(), []
+    packer = Packer()
+    cells: list[dict[str, Any] | None] = []
     for crystal in crystals:
         if crystal is None:
             cells.append(None)
@@ -91,7 +103,8 @@ def gallery_data(
     for row, crystal in zip(table.to_dict("records"), crystals, strict=True):
         formula = None if crystal is None else pretty(crystal.reduced_formula)
         rows.append({"id": row["id"], **{key: _plain(row.get(key)) for key in shown}, "formula": formula})
-    return {"columns": [{"key": k, "title": t} for k, t in shown.items()], "rows": rows, "cells": cells, "species": species}, packer.bytes
+    columns = [{"key": key, "title": words} for key, words in shown.items()]
+    return {"columns": columns, "rows": rows, "cells": cells, "species": species}, packer.bytes
 
 
 def gallery_figure(source: SampleResult | Iterable[Any], x: str = "volume_per_atom", y: str = "min_distance") -> go.Figure:
@@ -110,7 +123,8 @@ def selection_file(crystals: Sequence[Crystal], names: Sequence[str], kind: str)
     if not crystals:
         raise ViewError("nothing to save: none of the chosen rows holds a crystal")
     if kind == "cif":
-        text = "\n".join(c.to_cif().replace(c.to_cif().split("\n")[0], f"data_{n}", 1) for n, c in zip(names, crystals, strict=True))
+        blocks = [f"data_{n}\n" + c.to_cif().split("\n", 1)[1] for n, c in zip(names, crystals, strict=True)]
+        text = "\n".join(blocks)
         return ("crystals.cif" if len(crystals) > 1 else f"{names[0]}.cif"), text.encode(), "chemical/x-cif"
     if kind not in ("extxyz", "db"):
         raise ViewError(f"unknown kind of file {kind!r}; choose cif, extxyz or db")
@@ -129,14 +143,14 @@ class Gallery(View):
     """Sample gallery (workbench.md 6). `picked` is the row on screen, `crystal` what it holds."""
 
     NAME = "gallery"
-
     content = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
     picked = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals"):
         super().__init__(title=title, code="from fourier_workbench.widgets import gallery\ngallery(result)")
-        self.crystals, self.table = [], pd.DataFrame()
+        self.crystals: list[Crystal | None] = []
+        self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
         try:
             self.crystals, self.table = gallery_table(source)
@@ -161,20 +175,21 @@ class Gallery(View):
 
     @traitlets.observe("picked")
     def _follow(self, _: Any = None) -> None:
-        for explorer in self._explorers if self.crystal is not None else ():
+        for explorer in self._explorers:
+            if (crystal := self.crystal) is None:
+                return
             try:
                 explorer.error = ""
-                explorer.show(self.crystal)
+                explorer.show(crystal)
             except ViewError as error:
                 explorer.error = str(error)
 
     def do_file(self, kind: str, rows: list[int]) -> None:
         """Send the crystals of `rows` as one file."""
-        chosen = [i for i in rows if self.crystals[i] is not None]
-        names = [str(self.table["id"].iloc[i]) for i in chosen]
-        self.hand_over(*selection_file([self.crystals[i] for i in chosen], names, kind))
+        chosen = [(str(self.table["id"].iloc[i]), crystal) for i in rows if (crystal := self.crystals[i]) is not None]
+        self.hand_over(*selection_file([crystal for _, crystal in chosen], [name for name, _ in chosen], kind))
 
-
+# %% ../../nbs/api/75_gallery.ipynb #11d2c4cc
 def gallery(source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals") -> Gallery:
     """Show the result of a draw, crystals, or samples of a data set: sort, filter, turn, compare, save."""
     return Gallery(source, scheme, title)

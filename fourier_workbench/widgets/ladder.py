@@ -71,7 +71,9 @@ def ladder_schedule(recipe: Recipe, steps: Int64[np.ndarray, " S"]) -> list[int]
 
 # %% ../../nbs/api/72_ladder.ipynb #6118de61
 @torch.no_grad()
-def mean_ladders(autoencoder: Autoencoder, crystals: Sequence[Crystal], grid: int = 24) -> tuple[list[Crystal], Complex64[Tensor, "B C"]]:
+def mean_ladders(
+    autoencoder: Autoencoder, crystals: Sequence[Crystal], grid: int = 24
+) -> tuple[list[Crystal], Complex64[Tensor, "B C"]]:
     """The crystals that can be encoded, and their mean ladders μ. Raises `ViewError` when none can."""
     fourier = encode(list(crystals), autoencoder.basis, grid)
     good = [i for i, reason in enumerate(fourier.reasons or ()) if reason is None]
@@ -87,7 +89,7 @@ def signal(autoencoder: Autoencoder, means: Complex64[Tensor, "B C"]) -> Float32
 
 # %% ../../nbs/api/72_ladder.ipynb #ff9fb270
 class Ablation(NamedTuple):
-    """Change when channels are silent: density by slot (relative to all of it), lattice (RMS, log Å), slots whose species changed."""
+    """Change when channels are silent: density by slot (relative), lattice (RMS, log Å), species before and after."""
 
     density: list[float]
     lattice: float
@@ -132,7 +134,8 @@ def ladder_figure(
     values = {"selector": kept.astype(np.float32), "mask": np.where(kept, np.abs(history.mask[row]), np.nan),
               "signal": np.where(kept, strength if strength is not None else 0, np.nan)}[metric]
     table = values.reshape(history.shape[0] * history.shape[1], history.shape[2])
-    figure = go.Figure(go.Heatmap(z=table, y=ladder_rows(history.shape), colorscale="Cividis", colorbar=colour_bar(METRICS[metric])))
+    bar = colour_bar(METRICS[metric])
+    figure = go.Figure(go.Heatmap(z=table, y=ladder_rows(history.shape), colorscale="Cividis", colorbar=bar))
     styled(figure, f"Ladder at step {history.steps[row]}: {int(kept.sum())} of {kept.size} channels kept", "channel", "")
     figure.update_layout(margin={"l": 130})
     return figure.update_yaxes(autorange="reversed")
@@ -145,7 +148,7 @@ class LadderView(View):
 
     content = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
-    silent = traitlets.List().tag(sync=True)
+    silent = traitlets.List(traitlets.Int()).tag(sync=True)
     ablation = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24):
@@ -183,7 +186,7 @@ class LadderView(View):
         if not self.silent:
             self.ablation = ""
         elif self.autoencoder is None or self._mean is None:
-            raise ViewError("this run has no finished weights yet, so nothing can be decoded; try again when its first stage is done")
+            raise ViewError("this run has no finished weights, so nothing can be decoded; try again after its first stage")
         else:
             self.ablation = ablation_words(ablate(self.autoencoder, self._mean, self.silent))
 

@@ -20,7 +20,7 @@ from ..generation.generate import Generator
 from ..generation.results import SampleResult, Trajectory
 from ..representation.fourier import FourierBasis, density
 from ..representation.lattice import log_to_lattice
-from .density import isosurface, level_at
+from .surfaces import isosurface, level_at
 from fourier_workbench.widgets.theme import (
     Scheme,
     ViewError,
@@ -172,7 +172,8 @@ class Player(View):
         crystal = self.result().crystals[0]
         if crystal is None:
             raise ViewError("no crystal was recovered at this moment; step towards φ = 0")
-        self.hand_over(f"{crystal.reduced_formula}_step{self.film['steps'][self.frame]}.cif", crystal.to_cif().encode(), "chemical/x-cif")
+        name = f"{crystal.reduced_formula}_step{self.film['steps'][self.frame]}.cif"
+        self.hand_over(name, crystal.to_cif().encode(), "chemical/x-cif")
 
 
 def play(trajectory: Trajectory | None, generator: Generator, samples: Sequence[int] | int = (0,), frames: int = 24,
