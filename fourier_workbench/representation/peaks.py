@@ -12,7 +12,7 @@ from torch import Tensor
 from .fourier import FourierBasis, coefficients_from_nodes, density
 
 # %% auto #0
-__all__ = ['residuals', 'atom_kernel', 'highest_nodes', 'greedy_removal', 'gauss_newton', 'descend']
+__all__ = ['residuals', 'atom_kernel', 'highest_nodes', 'greedy_removal', 'gauss_newton', 'stiffness', 'descend']
 
 # %% ../../nbs/api/12_peaks.ipynb #cadaf09d
 def residuals(
@@ -62,6 +62,17 @@ def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]):
     return torch.polar(torch.ones_like(angle), angle)
 
 
+def _half_vectors(basis: FourierBasis, device) -> Float[Tensor, "H 3"]:
+    """Wave vectors of the independent half."""
+    return basis.wave_vectors[basis.half].to(device).double()
+
+
+def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
+    """Derivative of the coefficients' real and imaginary parts with respect to fractional coordinates."""
+    slope = -2j * torch.pi * waves.transpose(1, 2).unsqueeze(-1) * j[:, None, :]
+    return torch.view_as_real(slope.flatten(2)).transpose(2, 3).flatten(1, 2)
+
+
 def gauss_newton(
     start: Int64[Tensor, "T n 3"], alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, *,
     iterations: int = 10, spread: float = 0.3, seed: int = 0,
@@ -70,7 +81,7 @@ def gauss_newton(
 
     `spread` is the standard deviation of the perturbation in nodes. Stops early when no snapped node changes.
     """
-    j = basis.wave_vectors[basis.half].to(alpha.device).double()
+    j = _half_vectors(basis, alpha.device)
     target = basis.to_half(alpha).to(torch.complex128)
     generator = torch.Generator().manual_seed(seed)
     u = start.double() / grid + (spread / grid) * torch.randn(start.shape, generator=generator, dtype=torch.float64).to(alpha.device)
@@ -78,8 +89,7 @@ def gauss_newton(
     for _ in range(iterations):
         waves = _waves(u, j)
         error = torch.view_as_real(waves.sum(1) - target).flatten(1)
-        slope = -2j * torch.pi * waves.transpose(1, 2).unsqueeze(-1) * j[:, None, :]
-        jacobian = torch.view_as_real(slope.flatten(2)).transpose(2, 3).flatten(1, 2)
+        jacobian = _jacobian(waves, j)
         normal = jacobian.mT @ jacobian
         normal.diagonal(dim1=1, dim2=2).add_(1e-9 * normal.diagonal(dim1=1, dim2=2).amax(1, keepdim=True))
         step = torch.linalg.solve(normal, (jacobian.mT @ error.unsqueeze(-1)))
@@ -91,6 +101,17 @@ def gauss_newton(
     return best
 
 # %% ../../nbs/api/12_peaks.ipynb #ae66e0e9
+def stiffness(nodes: Int64[Tensor, "T n 3"], basis: FourierBasis, grid: int) -> Float[Tensor, " T"]:
+    """Smallest over largest singular value of the Jacobian at the nodes: near 0 when atoms can slide unnoticed."""
+    j = _half_vectors(basis, nodes.device)
+    return torch.stack([_stiffness(_jacobian(_waves(one[None].double() / grid, j), j)[0]) for one in nodes])
+
+
+def _stiffness(jacobian: Float[Tensor, "2H 3n"]) -> Float[Tensor, ""]:
+    values = torch.linalg.svdvals(jacobian)
+    return values[-1] / values[0] if jacobian.shape[0] >= jacobian.shape[1] else values.new_zeros(())
+
+# %% ../../nbs/api/12_peaks.ipynb #11d2c4cc
 def descend(
     nodes: Int64[Tensor, "T n 3"], rho: Float32[Tensor, "T g g g"], kernel: Float32[Tensor, "g g g"], sweeps: int = 12
 ) -> Int64[Tensor, "T n 3"]:

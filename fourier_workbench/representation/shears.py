@@ -13,10 +13,11 @@ from jaxtyping import Int64
 
 from ..crystal import Crystal
 from .fourier import FourierBasis, FourierCrystals, encode, snap
+from .peaks import stiffness
 from .recovery import recover
 
 # %% auto #0
-__all__ = ['SHEARS', 'sheared', 'unsheared', 'encode_sheared']
+__all__ = ['SHEARS', 'LOOSE', 'sheared', 'unsheared', 'encode_sheared']
 
 # %% ../../nbs/api/15_shears.ipynb #cadaf09d
 def _shear_list() -> list[Int64[np.ndarray, "3 3"]]:
@@ -34,6 +35,7 @@ def _shear_list() -> list[Int64[np.ndarray, "3 3"]]:
 
 
 SHEARS = _shear_list()
+LOOSE = 1e-6  # stiffness below which atoms slide unnoticed
 
 
 def sheared(crystal: Crystal, shear: Int64[np.ndarray, "3 3"]) -> Crystal:
@@ -47,13 +49,18 @@ def unsheared(crystal: Crystal, shear: Int64[np.ndarray, "3 3"]) -> Crystal:
 
 # %% ../../nbs/api/15_shears.ipynb #6118de61
 def _recovers(crystals: Sequence[Crystal], fc: FourierCrystals, basis: FourierBasis, grid: int) -> list[bool]:
-    """Whether each crystal comes back node for node."""
+    """Whether each crystal comes back node for node, and not by luck: none of its atoms may slide unnoticed."""
 
     def nodes(crystal: Crystal) -> list[list[int]]:
         return sorted(np.column_stack([crystal.numbers, snap(crystal.frac_coords, grid)]).tolist())
 
+    def stiff(crystal: Crystal) -> bool:
+        places = torch.from_numpy(snap(crystal.frac_coords, grid))
+        numbers = torch.from_numpy(crystal.numbers.copy())
+        return all(stiffness(places[numbers == z][None], basis, grid) > LOOSE for z in crystal.species)
+
     found = recover(fc, basis, grid).crystals
-    return [back is not None and nodes(back) == nodes(given) for given, back in zip(crystals, found, strict=True)]
+    return [back is not None and nodes(back) == nodes(given) and stiff(given) for given, back in zip(crystals, found, strict=True)]
 
 
 def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) -> FourierCrystals:
