@@ -181,12 +181,12 @@ def laptop() -> Recipe:
     loss = AutoencoderLoss(penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0)
     muon = OptimiserConfig("muon", lr=3e-3, lr_matrices=0.02, lr_start=0.01, lr_final=0.02, warmup=100, beta2=0.99,
                            weight_decay=0.0, clip=1.0)
-    autoencoder = AutoencoderStage(model, loss, muon, steps=2200, batch_size=32, grid=24, prune_every=50, prune_until=0.5,
+    autoencoder = AutoencoderStage(model, loss, muon, steps=1700, batch_size=32, grid=24, prune_every=50, prune_until=0.5,
                                    cyclic_slots=False, ema=0.998)
     wide = TransformerConfig(d_head=24, n_heads=3, n_layers=4, modulus_gating=True, value_rotation=True)
     diffuser = DiffuserConfig(wide, model.ladder_shape, scratch_bpd=3, scratch_tokens="half", scratch_truncation="spherical",
                               output="skip", token_maps=True)
-    stage = DiffuserStage(diffuser, muon, steps=2200, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
+    stage = DiffuserStage(diffuser, muon, steps=1900, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
 
