@@ -79,25 +79,30 @@ def gauss_newton(
 ) -> Int64[Tensor, "T n 3"]:
     """Stage 3: perturbed Gauss–Newton from grid nodes, snapped at the end (paper G).
 
-    `spread` is the standard deviation of the perturbation in nodes. Stops early when no snapped node changes.
+    `spread` is the standard deviation of the perturbation in nodes; every task gets the same draw and stops when its own
+    snapped nodes stop changing, so that a result does not depend on what else is in the batch.
     """
     j = _half_vectors(basis, alpha.device)
     target = basis.to_half(alpha).to(torch.complex128)
     generator = torch.Generator().manual_seed(seed)
-    u = start.double() / grid + (spread / grid) * torch.randn(start.shape, generator=generator, dtype=torch.float64).to(alpha.device)
+    push = torch.randn(start.shape[1:], generator=generator, dtype=torch.float64).to(alpha.device)
+    u = start.double() / grid + (spread / grid) * push
     best = torch.round(u * grid).long() % grid
+    active = torch.arange(len(u), device=alpha.device)
     for _ in range(iterations):
-        waves = _waves(u, j)
-        error = torch.view_as_real(waves.sum(1) - target).flatten(1)
+        waves = _waves(u[active], j)
+        error = torch.view_as_real(waves.sum(1) - target[active]).flatten(1)
         jacobian = _jacobian(waves, j)
         normal = jacobian.mT @ jacobian
         normal.diagonal(dim1=1, dim2=2).add_(1e-9 * normal.diagonal(dim1=1, dim2=2).amax(1, keepdim=True))
-        step = torch.linalg.solve(normal, (jacobian.mT @ error.unsqueeze(-1)))
-        u = u - step.squeeze(-1).unflatten(1, (-1, 3)).clamp(-0.25, 0.25)
-        now = torch.round(u * grid).long() % grid
-        if torch.equal(now, best):
+        step = torch.linalg.solve(normal, (jacobian.mT @ error.unsqueeze(-1))).squeeze(-1)
+        u[active] -= step.unflatten(1, (-1, 3)).clamp(-0.25, 0.25)
+        now = torch.round(u[active] * grid).long() % grid
+        moved = (now != best[active]).flatten(1).any(1)
+        best[active] = now
+        active = active[moved]
+        if not len(active):
             break
-        best = now
     return best
 
 # %% ../../nbs/api/12_peaks.ipynb #ae66e0e9

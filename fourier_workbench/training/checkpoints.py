@@ -46,6 +46,7 @@ def save_checkpoint(path: Path | str, kind: str, tensors: dict[str, Shaped[Tenso
     data, words = path.with_suffix(".safetensors"), path.with_suffix(".json")
     spare = data.with_name(f".{data.name}.{os.getpid()}")
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, spare)
+    spare.chmod(0o644)  # safetensors writes for the owner only; a checkpoint is there to be shared
     about = {"format": FORMAT, "kind": kind, "sha256": _digest(spare), **meta}
     spare_words = words.with_name(f".{words.name}.{os.getpid()}")
     spare_words.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
