@@ -48,8 +48,10 @@ def main() -> None:
     recipe = replace(recipe, autoencoder=replace(recipe.autoencoder, batch_size=args.batch),
                      diffuser=replace(recipe.diffuser, batch_size=args.batch))
     config = recipe.autoencoder.model
-    print(f"{recipe.name} on {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, batch {args.batch}")
-    data = CrystalTensors.from_samples(crystals(args.batch), FourierBasis(config.bpd, config.truncation), recipe.autoencoder.grid)
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{recipe.name} on {machine}, batch {args.batch}")
+    basis = FourierBasis(config.bpd, config.truncation)
+    data = CrystalTensors.from_samples(crystals(args.batch), basis, recipe.autoencoder.grid)
     fabric = make_fabric()
 
     stage = timed("build the autoencoder", lambda: AutoencoderStageRun(recipe, data, fabric))

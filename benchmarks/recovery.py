@@ -62,16 +62,18 @@ def main() -> None:
             for sample, crystal, residual in zip(part, found.crystals, found.residuals.tolist(), strict=True):
                 bin_ = size_bin(len(sample.crystal))
                 counter[bin_] += crystal is None
-                if crystal is not None and method == "robust" and nodes(crystal, args.grid) != nodes(sample.crystal.right_handed(), args.grid):
-                    wrong[bin_] += 1  # a perfect residual at other nodes: atoms that slide
-                if crystal is None and method == "robust":
+                if method == "paper":
+                    continue
+                if crystal is None:
                     failures.append(f"{sample.id} ({len(sample.crystal)} atoms, residual {residual:.2f})")
+                elif nodes(crystal, args.grid) != nodes(sample.crystal.right_handed(), args.grid):
+                    wrong[bin_] += 1  # a perfect residual at other nodes: atoms that slide
     print(f"\n{'atoms':>8} {'crystals':>9} {'paper lost':>12} {'robust lost':>12} {'not unique':>11}")
-    for bin_ in ("<=16", "17-32", "33-48", "49-64", ">64"):
-        if n := total[bin_]:
-            print(f"{bin_:>8} {n:>9} {lost['paper'][bin_] / n:>11.2%} {lost['robust'][bin_] / n:>12.2%} {wrong[bin_] / n:>11.2%}")
-    n = sum(total.values())
-    print(f"{'all':>8} {n:>9} {sum(lost['paper'].values()) / n:>11.2%} {sum(lost['robust'].values()) / n:>12.2%} {sum(wrong.values()) / n:>11.2%}")
+    for bin_ in ("<=16", "17-32", "33-48", "49-64", ">64", "all"):
+        counters = (total, lost["paper"], lost["robust"], wrong)
+        n, paper, robust, slid = (sum(c.values()) if bin_ == "all" else c[bin_] for c in counters)
+        if n:
+            print(f"{bin_:>8} {n:>9} {paper / n:>11.2%} {robust / n:>12.2%} {slid / n:>11.2%}")
     print(f"\nnot encoded: {dict(refused) or 'none'}")
     print(f"crystals a second, robust over paper: {seconds['paper'] / max(seconds['robust'], 1e-9):.2f}")
     print("lost by robust: " + (", ".join(failures) or "none"))

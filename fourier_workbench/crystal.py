@@ -157,7 +157,7 @@ def _cif_text(crystal: _Geometry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _structure_arrays(structure: Structure) -> tuple[np.ndarray, list[int], np.ndarray]:
+def _structure_arrays(structure: Structure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lattice, numbers and coordinates of a pymatgen structure, or `CrystalError` for what is no ordered crystal."""
     if not structure.is_ordered:
         raise CrystalError("partial occupancy: a site is shared or not fully occupied; order the structure first",
@@ -168,7 +168,7 @@ def _structure_arrays(structure: Structure) -> tuple[np.ndarray, list[int], np.n
         raise CrystalError(f"unknown element in {structure.composition.formula!r}", "element") from error
     if any(not isinstance(getattr(site.specie, "element", site.specie), Element) for site in structure):
         raise CrystalError("the structure holds a dummy species that is no element", "element")
-    return structure.lattice.matrix, numbers, structure.frac_coords
+    return structure.lattice.matrix, np.array(numbers), structure.frac_coords
 
 # %% ../nbs/api/02_crystal.ipynb #11d2c4cc
 @dataclass(frozen=True, eq=False, repr=False)

@@ -86,7 +86,8 @@ def test_levels_shared_or_per_sample_agree(shared):
 
 def test_steering_by_noise_level_reaches_every_control():
     torch.manual_seed(0)
-    diffuser = Diffuser(DiffuserConfig(TransformerConfig(d_head=6, n_heads=2, n_layers=1), (1, 3, 12), scratch_bpd=3, output="skip"))
+    shape = TransformerConfig(d_head=6, n_heads=2, n_layers=1)
+    diffuser = Diffuser(DiffuserConfig(shape, (1, 3, 12), scratch_bpd=3, output="skip"))
     schedule = InformationMatchedSchedule(torch.ones(36), torch.full((36,), -1.0))
     phi = torch.tensor([0.3])
     diffuser(torch.randn(2, 36, dtype=torch.complex64), phi, *schedule.coefficients(phi)).noise.abs().sum().backward()

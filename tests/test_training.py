@@ -14,14 +14,15 @@ from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.errors import CheckpointError, RecipeError
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import fit, load_autoencoder, load_diffuser, override
-from fourier_workbench.training.recipes import Recipe, laptop
+from fourier_workbench.training.recipes import FineTuneStage, Recipe, laptop
 from fourier_workbench.training.stages import make_fabric
 
 
 def tiny(steps: int = 12) -> Recipe:
     """The laptop recipe in miniature, every part switched on."""
-    base = override(laptop(), diffuser=None, autoencoder__model__transformer__n_heads=1, autoencoder__model__compression=24 / 1254,
-                    autoencoder__steps=steps, autoencoder__batch_size=8, autoencoder__prune_every=4)
+    base = override(laptop(), diffuser=None, autoencoder__model__transformer__n_heads=1,
+                    autoencoder__model__compression=24 / 1254, autoencoder__steps=steps,
+                    autoencoder__batch_size=8, autoencoder__prune_every=4)
     model = replace(laptop().diffuser.model, ladder_shape=base.autoencoder.model.ladder_shape,
                     transformer=base.autoencoder.model.transformer)
     return override(base, diffuser=replace(laptop().diffuser, model=model, steps=steps, batch_size=8))
@@ -44,7 +45,8 @@ def test_two_processes_give_the_result_of_one(corpus, tmp_path):
                 assert torch.allclose(value, two[name], atol=2e-3), name
             else:
                 assert torch.equal(value, two[name]), name
-    rows = [[json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two")]
+    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    rows = [[json.loads(line) for line in log] for log in logs]
     assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
     assert rows[0][0]["loss"] == pytest.approx(rows[1][0]["loss"], rel=2e-2)
 
@@ -78,8 +80,6 @@ def test_what_cannot_be_trained_says_so(corpus, tmp_path):
     with pytest.raises(RecipeError, match="prepared Corpus"):
         fit(tiny(), [corpus[0].crystal], tmp_path / "a", processes=2)
     with pytest.raises(RecipeError, match="no training crystal has an e_above_hull"):
-        from fourier_workbench.training.recipes import FineTuneStage
-
         fit(override(tiny(4), fine_tune=FineTuneStage(steps=2)), corpus, tmp_path / "b", progress=False)
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_autoencoder(Path(tmp_path))

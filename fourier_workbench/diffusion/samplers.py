@@ -54,10 +54,11 @@ class Sampler(Protocol):
 # %% ../../nbs/api/41_samplers.ipynb #6118de61
 def _descend(denoise, schedule, noise, phis, callback, move) -> Complex64[Tensor, "B C"]:
     """Visit the levels from noise down; `move(x, estimate, (c, s), (c', s'))` makes the next ladder."""
-    x, mean = noise.draw(), None
+    x = noise.draw()
+    mean, earlier = x, None
     for step, phi in enumerate(phis):
-        estimate = denoise(x, phi, mean)
-        mean = estimate.mean
+        estimate = denoise(x, phi, earlier)
+        mean = earlier = estimate.mean
         if callback is not None:
             callback(step, float(phi), x, mean)
         if step + 1 < len(phis):
@@ -65,7 +66,7 @@ def _descend(denoise, schedule, noise, phis, callback, move) -> Complex64[Tensor
     return mean
 
 # %% ../../nbs/api/41_samplers.ipynb #ff9fb270
-def ancestral(denoise, schedule, noise, phis, callback=None):
+def ancestral(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B C"]:
     """Posterior sampling: keeps the part of the noise that the posterior keeps and redraws the rest."""
 
     def move(x, estimate, now, then):
@@ -78,7 +79,7 @@ def ancestral(denoise, schedule, noise, phis, callback=None):
     return _descend(denoise, schedule, noise, phis, callback, move)
 
 
-def ddim(denoise, schedule, noise, phis, callback=None):
+def ddim(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B C"]:
     """Deterministic after the first draw: reuses the estimated noise."""
 
     def move(x, estimate, now, then):
@@ -88,7 +89,7 @@ def ddim(denoise, schedule, noise, phis, callback=None):
     return _descend(denoise, schedule, noise, phis, callback, move)
 
 # %% ../../nbs/api/41_samplers.ipynb #ae66e0e9
-def renoise(denoise, schedule, noise, phis, callback=None):
+def renoise(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B C"]:
     """Draws all noise afresh at each level: keeps the training marginals, but seeks modes (fewer, more typical crystals)."""
 
     def move(x, estimate, now, then):
@@ -98,7 +99,7 @@ def renoise(denoise, schedule, noise, phis, callback=None):
     return _descend(denoise, schedule, noise, phis, callback, move)
 
 
-def churn(denoise, schedule, noise, phis, callback=None, fresh: float = 0.3):
+def churn(denoise, schedule, noise, phis, callback=None, fresh: float = 0.3) -> Complex64[Tensor, "B C"]:
     """Between `ddim` and `renoise`: a share `fresh` of the noise's variance is redrawn at each level."""
 
     def move(x, estimate, now, then):

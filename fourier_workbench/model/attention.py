@@ -105,7 +105,9 @@ class FixedControls(nn.Module):
         return BlockControls(**dict(self.tensors.items()))
 
 
-def token_phases(learned: Float[Tensor, "*b S+1 2 H d"], base: Float[Tensor, "P 1 d"], values: Float[Tensor, "P H d"]):
+def token_phases(
+    learned: Float[Tensor, "*b S+1 2 H d"], base: Float[Tensor, "P 1 d"], values: Float[Tensor, "P H d"]
+) -> Float[Tensor, "*b T 3 H d"]:
     """Angles (*b, S+P, 3, H, d) of queries, keys and values; special tokens have no base angle and do not turn values."""
     special, shared = learned[..., :-1, :, :, :], learned[..., -1:, :, :, :]
     fourier = shared + base.unsqueeze(1)

@@ -36,7 +36,7 @@ class AutoencoderConfig:
     log_sigma: float = -1.0  # where the noise widths start
 
     def __post_init__(self):
-        if self.n_aux < 1 or self.d_species < 1 or not 0 < self.compression:
+        if self.n_aux < 1 or self.d_species < 1 or self.compression <= 0:
             raise RecipeError("n_aux and d_species must be at least 1 and compression positive")
         if self.tokens not in ("full", "half"):
             raise RecipeError(f"tokens must be 'full' or 'half'; got {self.tokens!r}")

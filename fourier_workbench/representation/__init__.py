@@ -9,5 +9,7 @@ from fourier_workbench.representation.lattice import lattice_to_log, log_to_latt
 from fourier_workbench.representation.recovery import Recovery, recover
 from fourier_workbench.representation.symmetry import symmetry_operations, symmetry_residuals, transform
 
-__all__ = ["FourierBasis", "FourierCrystals", "Recovery", "density", "encode", "lattice_to_log", "log_to_lattice", "recover", "snap",
-           "symmetry_operations", "symmetry_residuals", "transform"]
+__all__ = [
+    "FourierBasis", "FourierCrystals", "Recovery", "density", "encode", "lattice_to_log", "log_to_lattice", "recover",
+    "snap", "symmetry_operations", "symmetry_residuals", "transform",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ def check_grid(grid: int, basis: FourierBasis | None = None) -> None:
         raise RepresentationError(f"a grid of {grid} cannot hold {basis.bpd} modes per direction; use a finer grid")
 
 
-def snap(frac_coords, grid: int = 48):
+def snap(frac_coords: Any, grid: int = 48) -> Any:
     """Grid nodes rint(f·grid) mod grid of fractional coordinates (..., 3), halves to even (paper A.2).
 
     Integers in 0…grid−1, an array or a tensor as given. Raises `RepresentationError` for a bad grid.

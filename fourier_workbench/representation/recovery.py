@@ -16,7 +16,14 @@ from ..crystal import Crystal
 from ..errors import CrystalError, RecoveryError, RepresentationError
 from .fourier import MAX_SLOTS, FourierBasis, FourierCrystals, check_grid, density
 from .lattice import log_to_lattice
-from .peaks import atom_kernel, descend, gauss_newton, greedy_removal, highest_nodes, residuals
+from fourier_workbench.representation.peaks import (
+    atom_kernel,
+    descend,
+    gauss_newton,
+    greedy_removal,
+    highest_nodes,
+    residuals,
+)
 
 # %% auto #0
 __all__ = ['Method', 'Policy', 'CERTAIN', 'Recovery', 'recover']
@@ -63,7 +70,9 @@ class _Best:
     residual: Float32[Tensor, " T"]
     stage: list[str]
 
-    def offer(self, nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], where: Int64[Tensor, " t"], stage: str) -> None:
+    def offer(
+        self, nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], where: Int64[Tensor, " t"], stage: str
+    ) -> None:
         """Take what is better than before."""
         better = residual < self.residual[where] * (1 - 1e-6)
         self.nodes[where[better]], self.residual[where[better]] = nodes[better], residual[better]
@@ -75,7 +84,9 @@ class _Best:
         return torch.nonzero(self.residual > CERTAIN).flatten()
 
 
-def _solve(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, method: Method, restarts: int) -> _Best:
+def _solve(
+    alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, method: Method, restarts: int
+) -> _Best:
     """Nodes of tasks with `n` atoms each."""
     kernel, rho = atom_kernel(basis, grid).to(alpha.device), density(alpha, basis, grid)
     first = highest_nodes(rho, n)
@@ -101,7 +112,12 @@ def _solve(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: i
 
 # %% ../../nbs/api/13_recovery.ipynb #ff9fb270
 def _solve_all(
-    alpha: Complex64[Tensor, "T M"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int, method: Method, restarts: int,
+    alpha: Complex64[Tensor, "T M"],
+    counts: Int64[Tensor, " T"],
+    basis: FourierBasis,
+    grid: int,
+    method: Method,
+    restarts: int,
     room: int = 1 << 24,
 ) -> tuple[list[Int64[Tensor, "n 3"]], Float32[Tensor, " T"], list[str]]:
     """Nodes, relative residuals and stages of tasks with any numbers of atoms."""
@@ -141,34 +157,53 @@ def _best_counts(alpha, zero, counts, basis, grid, method, restarts):
     return nodes, residual, stages
 
 # %% ../../nbs/api/13_recovery.ipynb #11d2c4cc
-def _filled_slots(fc: FourierCrystals, zero: Float32[Tensor, "B 6"], policy: Policy, limit: int) -> tuple[Bool[Tensor, "B 6"], list[str | None]]:
+def _filled_slots(
+    fc: FourierCrystals, zero: Float32[Tensor, "B 6"], policy: Policy, limit: int
+) -> tuple[Bool[Tensor, "B 6"], list[str | None]]:
     """Slots to recover, and the crystals rejected before that."""
     named, counted = fc.species > 0, zero.round() >= 1
     finite = torch.isfinite(torch.view_as_real(fc.coefficients)).flatten(1).all(1) & torch.isfinite(fc.lattice).all(1)
     filled = {"strict": named & counted, "trust_species": named, "trust_count": named & counted}[policy]
-    clash = {"strict": named ^ counted, "trust_species": torch.zeros_like(named), "trust_count": counted & ~named}[policy].any(1)
+    clash = {"strict": named ^ counted, "trust_species": torch.zeros_like(named), "trust_count": counted & ~named}[
+        policy
+    ].any(1)
     kinds = torch.where(filled, fc.species, -torch.arange(1, MAX_SLOTS + 1, device=named.device))
     twice = (kinds.sort(1).values.diff(dim=1) == 0).any(1)
     reasons: list[str | None] = []
     for i in range(len(fc)):
         given = None if fc.reasons is None else fc.reasons[i]
-        many = (zero[i] > limit).any() or (zero[i] < -0.5).any() and policy == "strict"
-        checks = [(given is not None, given), (not finite[i], "invalid"), (many, "count"), (clash[i], "count"),
-                  (policy == "strict" and twice[i], "species_conflict"), (not filled[i].any(), "empty")]
+        many = (zero[i] > limit).any() or (policy == "strict" and (zero[i] < -0.5).any())
+        checks = [
+            (given is not None, given),
+            (not finite[i], "invalid"),
+            (many, "count"),
+            (clash[i], "count"),
+            (policy == "strict" and twice[i], "species_conflict"),
+            (not filled[i].any(), "empty"),
+        ]
         reasons.append(next((reason for bad, reason in checks if bad), None))
     return filled, reasons
 
 # %% ../../nbs/api/13_recovery.ipynb #df11dc0f
 def recover(
-    fc: FourierCrystals, basis: FourierBasis, grid: int = 48, method: Method = "robust", *, tolerance: float = 1e-5,
-    policy: Policy = "strict", counts: Literal["round", "search"] = "round", min_distance: float = 0.0, max_atoms: int = 512,
+    fc: FourierCrystals,
+    basis: FourierBasis,
+    grid: int = 48,
+    method: Method = "robust",
+    *,
+    tolerance: float = 1e-5,
+    policy: Policy = "strict",
+    counts: Literal["round", "search"] = "round",
+    min_distance: float = 0.0,
+    max_atoms: int = 512,
     restarts: int = 3,
 ) -> Recovery:
     """Crystals from lattice, species and Fourier coefficients alone (paper A.3, G).
 
-    `method`: `paper` runs the three stages of App. G as written; `robust` adds single-atom descent and restarts. `tolerance`: largest relative
-    residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples). `policy`: what to do when classes and zero modes disagree.
-    `min_distance`: reject crystals with closer atoms (Å). `max_atoms`: most atoms of one species that are attempted. Rejected crystals have a
+    `method`: `paper` runs the three stages of App. G as written; `robust` adds single-atom descent and restarts.
+    `tolerance`: largest relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples).
+    `policy`: what to do when classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å).
+    `max_atoms`: most atoms of one species that are attempted. Rejected crystals have a
     reason in `.reasons`. Raises `RecoveryError` for arguments with which nothing can be recovered.
     """
     _check_arguments(fc, basis, grid, method, policy, counts)
@@ -181,19 +216,37 @@ def recover(
     place = torch.nonzero(filled)
     flat = alpha[filled]
     nodes, residual, stages = _best_counts(flat, zero[filled].cpu(), counts, basis, grid, method, restarts)
-    return _assemble(fc, grid, place.tolist(), nodes, residual, flat.abs().square().sum(-1).cpu(), stages, reasons, tolerance, min_distance)
+    return _assemble(
+        fc,
+        grid,
+        place.tolist(),
+        nodes,
+        residual,
+        flat.abs().square().sum(-1).cpu(),
+        stages,
+        reasons,
+        tolerance,
+        min_distance,
+    )
 
 # %% ../../nbs/api/13_recovery.ipynb #01b50bb3
-def _check_arguments(fc: FourierCrystals, basis: FourierBasis, grid: int, method: str, policy: str, counts: str) -> None:
+def _check_arguments(
+    fc: FourierCrystals, basis: FourierBasis, grid: int, method: str, policy: str, counts: str
+) -> None:
     """`RecoveryError` for what can never work."""
     try:
         check_grid(grid, basis)
     except RepresentationError as error:
         raise RecoveryError(str(error)) from error
     if fc.coefficients.shape[-1] != len(basis):
-        raise RecoveryError(f"coefficients have {fc.coefficients.shape[-1]} modes, the basis has {len(basis)}; give the basis they were made with")
-    for name, value, known in (("method", method, ("robust", "paper")), ("policy", policy, ("strict", "trust_species", "trust_count")),
-                               ("counts", counts, ("round", "search"))):
+        raise RecoveryError(
+            f"coefficients have {fc.coefficients.shape[-1]} modes, the basis has {len(basis)}; give the basis they were made with"
+        )
+    for name, value, known in (
+        ("method", method, ("robust", "paper")),
+        ("policy", policy, ("strict", "trust_species", "trust_count")),
+        ("counts", counts, ("round", "search")),
+    ):
         if value not in known:
             raise RecoveryError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 

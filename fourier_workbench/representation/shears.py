@@ -60,13 +60,17 @@ def _recovers(crystals: Sequence[Crystal], fc: FourierCrystals, basis: FourierBa
         return all(stiffness(places[numbers == z][None], basis, grid) > LOOSE for z in crystal.species)
 
     found = recover(fc, basis, grid).crystals
-    return [back is not None and nodes(back) == nodes(given) and stiff(given) for given, back in zip(crystals, found, strict=True)]
+    return [
+        back is not None and nodes(back) == nodes(given) and stiff(given)
+        for given, back in zip(crystals, found, strict=True)
+    ]
 
 
 def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) -> FourierCrystals:
     """`encode`, each crystal in the first cell of a fixed list in which it recovers; `.shears` says which.
 
-    Atoms are snapped in the given cell first, so all cells describe the same snapped crystal. A crystal that recovers in none keeps the given cell.
+    Atoms are snapped in the given cell first, so all cells describe the same snapped crystal. A crystal that recovers in
+    none of them keeps the given cell.
     """
     given = [c.right_handed() for c in crystals]
     snapped = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in given]

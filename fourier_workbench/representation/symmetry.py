@@ -5,7 +5,7 @@
 # %% ../../nbs/api/14_symmetry.ipynb #7894cb1e
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import spglib
@@ -35,11 +35,18 @@ def symmetry_operations(crystal: Crystal, symprec: float = 0.01) -> SymmetryOper
 
     Raises `RepresentationError` when spglib finds none, as for atoms that coincide.
     """
-    found = spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, crystal.numbers), symprec=symprec)
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    found = spglib.get_symmetry_dataset(cell, symprec=symprec)
     if found is None:
-        raise RepresentationError(f"no space group found for {crystal.formula} within {symprec} Å; check its distances, or change symprec")
-    return SymmetryOperations(torch.from_numpy(np.array(found.rotations)).long(), torch.from_numpy(np.array(found.translations)).double(),
-                              int(found.number), str(found.international))
+        raise RepresentationError(
+            f"no space group found for {crystal.formula} within {symprec} Å; check its distances, or change symprec"
+        )
+    return SymmetryOperations(
+        torch.from_numpy(np.array(found.rotations)).long(),
+        torch.from_numpy(np.array(found.translations)).double(),
+        int(found.number),
+        str(found.international),
+    )
 
 # %% ../../nbs/api/14_symmetry.ipynb #6118de61
 def _image(rotation: Int64[Tensor, "3 3"], basis: FourierBasis) -> tuple[Int64[Tensor, " M"], Bool[Tensor, " M"]]:
@@ -55,7 +62,10 @@ def _image(rotation: Int64[Tensor, "3 3"], basis: FourierBasis) -> tuple[Int64[T
 
 
 def transform(
-    coefficients: Complex64[Tensor, "*b M"], rotation: Int64[Tensor, "3 3"], translation: Float64[Tensor, "3"], basis: FourierBasis
+    coefficients: Complex64[Tensor, "*b M"],
+    rotation: Int64[Tensor, "3 3"],
+    translation: Float64[Tensor, "3"],
+    basis: FourierBasis,
 ) -> tuple[Complex64[Tensor, "*b M"], Bool[Tensor, " M"]]:
     """Coefficients after f' = W f + w: α'_j = exp(−2πi j·w) α_{Wᵀj} (paper B.3), and which modes are known.
 
@@ -97,7 +107,9 @@ def project(
     """
     closed = closed_modes(operations, basis)
     pairs = zip(operations.rotations, operations.translations, strict=True)
-    mean = torch.stack([transform(coefficients, rotation, translation, basis)[0] for rotation, translation in pairs]).mean(0)
+    mean = torch.stack(
+        [transform(coefficients, rotation, translation, basis)[0] for rotation, translation in pairs]
+    ).mean(0)
     return torch.where(closed, mean, coefficients), int((~closed).sum())
 
 # %% ../../nbs/api/14_symmetry.ipynb #ae66e0e9

@@ -9,5 +9,7 @@ from fourier_workbench.training.recipes import Recipe, get_recipe, override
 from fourier_workbench.training.runs import Run
 from fourier_workbench.training.stages import fit, fit_autoencoder, fit_diffuser
 
-__all__ = ["Recipe", "Run", "fit", "fit_autoencoder", "fit_diffuser", "get_recipe", "load_autoencoder", "load_diffuser", "override",
-           "recipes"]
+__all__ = [
+    "Recipe", "Run", "fit", "fit_autoencoder", "fit_diffuser", "get_recipe", "load_autoencoder", "load_diffuser", "override",
+    "recipes",
+]

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Shaped
 from pydantic import TypeAdapter
 from safetensors import SafetensorError

@@ -68,8 +68,16 @@ def autoencoder_loss(
     penalty = model.ladder.penalty(mean).mean()
     total = loss.species_weight * ce + rec + loss.penalty_at(progress) * penalty
     raw_lat = ((out.lattice - lattice) * model.lattice_std).square().mean()
-    parts = {"loss": total, "reconstruction": rec, "four_mse": four.mean(), "lattice_mse": raw_lat,
-             "zero_mode_mse": zero_mode.mean(), "species_ce": ce, "penalty": penalty, "R": information_ratio(model, mean)}
+    parts = {
+        "loss": total,
+        "reconstruction": rec,
+        "four_mse": four.mean(),
+        "lattice_mse": raw_lat,
+        "zero_mode_mse": zero_mode.mean(),
+        "species_ce": ce,
+        "penalty": penalty,
+        "R": information_ratio(model, mean),
+    }
     return total, {name: value.detach() for name, value in parts.items()}, out
 
 # %% ../../nbs/api/50_losses.ipynb #ff9fb270

@@ -60,8 +60,14 @@ class AutoencoderStage:
     ema: float = 0.0  # decay of the averaged weights; 0 for none
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size, self.prune_every) < 1 or not 0 < self.prune_until <= 1 or not 0 <= self.ema < 1:
-            raise RecipeError("steps, batch_size and prune_every must be at least 1, prune_until in (0, 1], ema in [0, 1)")
+        if (
+            min(self.steps, self.batch_size, self.prune_every) < 1
+            or not 0 < self.prune_until <= 1
+            or not 0 <= self.ema < 1
+        ):
+            raise RecipeError(
+                "steps, batch_size and prune_every must be at least 1, prune_until in (0, 1], ema in [0, 1)"
+            )
 
 # %% ../../nbs/api/51_recipes.ipynb #ff9fb270
 @dataclass(frozen=True)
@@ -105,8 +111,10 @@ class Recipe:
 
     def __post_init__(self):
         if self.diffuser is not None and tuple(self.diffuser.model.ladder_shape) != self.autoencoder.model.ladder_shape:
-            raise RecipeError(f"the diffuser expects a ladder of {self.diffuser.model.ladder_shape}, the autoencoder makes "
-                              f"{self.autoencoder.model.ladder_shape}; set diffuser.model.ladder_shape to it")
+            raise RecipeError(
+                f"the diffuser expects a ladder of {self.diffuser.model.ladder_shape}, the autoencoder makes "
+                f"{self.autoencoder.model.ladder_shape}; set diffuser.model.ladder_shape to it"
+            )
         if self.fine_tune is not None and self.diffuser is None:
             raise RecipeError("fine_tune needs a diffuser")
 
@@ -145,7 +153,8 @@ def override(recipe: Recipe, **changes: Any) -> Recipe:
         head, _, rest = path.partition("__")
         if not hasattr(recipe, head):
             raise RecipeError(f"{type(recipe).__name__} has no field {head!r}; it has {', '.join(vars(recipe))}")
-        recipe = replace(recipe, **{head: override(getattr(recipe, head), **{rest: value}) if rest else value})
+        inner: Any = override(getattr(recipe, head), **{rest: value}) if rest else value
+        recipe = replace(recipe, **{head: inner})
     return recipe
 
 # %% ../../nbs/api/51_recipes.ipynb #df11dc0f
@@ -156,7 +165,9 @@ def paper(n_heads: int = 12, n_layers: int = 8, n_aux: int = 9, bpd: int = 9, **
     model = AutoencoderConfig(shape, bpd=bpd, n_aux=n_aux)
     diffuser = DiffuserConfig(shape, model.ladder_shape, scratch_bpd=bpd)
     grid = 48 if bpd > 7 else 24
-    return Recipe("paper", AutoencoderStage(model, grid=grid, cyclic_slots=cyclic), DiffuserStage(diffuser), FineTuneStage())
+    return Recipe(
+        "paper", AutoencoderStage(model, grid=grid, cyclic_slots=cyclic), DiffuserStage(diffuser), FineTuneStage()
+    )
 
 
 def paper_baseline() -> Recipe:
@@ -178,14 +189,42 @@ def laptop() -> Recipe:
     """Two CPU cores, about ten minutes, small crystals: 5³ modes on 1/24."""
     shape = TransformerConfig(d_head=12, n_heads=3, n_layers=3, modulus_gating=True, value_rotation=True, key_bias=True)
     model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=128 / 1254)
-    loss = AutoencoderLoss(penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0)
-    muon = OptimiserConfig("muon", lr=3e-3, lr_matrices=0.02, lr_start=0.01, lr_final=0.02, warmup=100, beta2=0.99,
-                           weight_decay=0.0, clip=1.0)
-    autoencoder = AutoencoderStage(model, loss, muon, steps=1700, batch_size=32, grid=24, prune_every=50, prune_until=0.5,
-                                   cyclic_slots=False, ema=0.998)
+    loss = AutoencoderLoss(
+        penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0
+    )
+    muon = OptimiserConfig(
+        "muon",
+        lr=3e-3,
+        lr_matrices=0.02,
+        lr_start=0.01,
+        lr_final=0.02,
+        warmup=100,
+        beta2=0.99,
+        weight_decay=0.0,
+        clip=1.0,
+    )
+    autoencoder = AutoencoderStage(
+        model,
+        loss,
+        muon,
+        steps=1700,
+        batch_size=32,
+        grid=24,
+        prune_every=50,
+        prune_until=0.5,
+        cyclic_slots=False,
+        ema=0.998,
+    )
     wide = TransformerConfig(d_head=24, n_heads=3, n_layers=4, modulus_gating=True, value_rotation=True)
-    diffuser = DiffuserConfig(wide, model.ladder_shape, scratch_bpd=3, scratch_tokens="half", scratch_truncation="spherical",
-                              output="skip", token_maps=True)
+    diffuser = DiffuserConfig(
+        wide,
+        model.ladder_shape,
+        scratch_bpd=3,
+        scratch_tokens="half",
+        scratch_truncation="spherical",
+        output="skip",
+        token_maps=True,
+    )
     stage = DiffuserStage(diffuser, muon, steps=1900, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
