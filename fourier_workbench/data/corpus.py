@@ -144,7 +144,7 @@ class _Crystals:
         """Reduced formula of each crystal."""
         return self.corpus._formulas[self.indices]
 
-
+# %% ../../nbs/api/25_corpus.ipynb #ae66e0e9
 class CorpusView(_Crystals):
     """Some crystals of a corpus, for example its training part; `indices` are their places in the corpus."""
 
@@ -154,7 +154,7 @@ class CorpusView(_Crystals):
     def __repr__(self) -> str:
         return f"CorpusView({len(self)} of {len(self.corpus)} crystals of {self.corpus.path})"
 
-# %% ../../nbs/api/25_corpus.ipynb #ae66e0e9
+# %% ../../nbs/api/25_corpus.ipynb #11d2c4cc
 class _Folder(_Crystals):
     """Opens the folder of a corpus and reads its shards."""
 
@@ -201,7 +201,7 @@ class _Folder(_Crystals):
         text = properties[row]
         return Sample(ids[row], packed.crystal(row), json.loads(text) if text else {})
 
-# %% ../../nbs/api/25_corpus.ipynb #11d2c4cc
+# %% ../../nbs/api/25_corpus.ipynb #df11dc0f
 class Corpus(_Folder):
     """A prepared corpus: `len`, `[i]`, iteration, `.split(name)`, `.funnel`, `.basis`, `.grid`, `.hash`, `.packed()`.
 

@@ -255,7 +255,7 @@ def _allowed(p: Prototype, elements: tuple[int, ...], states: list[list[int]]) -
     pairs = itertools.combinations(range(len(own)), 2)
     return all(abs(own[a] - own[b]) <= 0.3 or (own[a] - own[b]) * (new[a] - new[b]) >= 0 for a, b in pairs)
 
-
+# %% ../../nbs/api/20_prototypes.ipynb #09f53dc1
 def _plausible(p: Prototype, elements: tuple[int, ...]) -> bool:
     """A sensible volume per atom, and every role bonded to something."""
     ratios = p.bond_ratios(elements)
@@ -272,7 +272,7 @@ def _loosest(ratios: np.ndarray) -> float:
 def _own_loosest(p: Prototype) -> float:
     return _loosest(p.bond_ratios(p.elements))
 
-# %% ../../nbs/api/20_prototypes.ipynb #09f53dc1
+# %% ../../nbs/api/20_prototypes.ipynb #652fb285
 def _stable_hash(*parts) -> bytes:
     """The same eight bytes on every machine and in every session, unlike `hash`."""
     return hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=8).digest()
@@ -289,7 +289,7 @@ def compositions(p: Prototype, top: int = 600) -> tuple[tuple[int, ...], ...]:
     plausible = [elements for _, elements in sorted(found)[:top] if _plausible(p, elements)]
     return tuple(sorted(plausible, key=lambda elements: _stable_hash(p.name, *elements)))
 
-# %% ../../nbs/api/20_prototypes.ipynb #652fb285
+# %% ../../nbs/api/20_prototypes.ipynb #f52e3d1d
 _RULES = 1  # count up when any rule of this page changes: prepared corpora are made again then
 _TURNS = {"ionic": 120, "intermetallic": 75, "elemental": 16}
 
