@@ -72,7 +72,7 @@ def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
     slope = -2j * torch.pi * waves.transpose(1, 2).unsqueeze(-1) * j[:, None, :]
     return torch.view_as_real(slope.flatten(2)).transpose(2, 3).flatten(1, 2)
 
-
+# %% ../../nbs/api/12_peaks.ipynb #ae66e0e9
 def gauss_newton(
     start: Int64[Tensor, "T n 3"],
     alpha: Complex64[Tensor, "T M"],
@@ -111,7 +111,7 @@ def gauss_newton(
             break
     return best
 
-# %% ../../nbs/api/12_peaks.ipynb #ae66e0e9
+# %% ../../nbs/api/12_peaks.ipynb #11d2c4cc
 def stiffness(nodes: Int64[Tensor, "T n 3"], basis: FourierBasis, grid: int) -> Float[Tensor, " T"]:
     """Smallest over largest singular value of the Jacobian at the nodes: near 0 when atoms can slide unnoticed."""
     j = _half_vectors(basis, nodes.device)
@@ -122,7 +122,7 @@ def _stiffness(jacobian: Float[Tensor, "2H 3n"]) -> Float[Tensor, ""]:
     values = torch.linalg.svdvals(jacobian)
     return values[-1] / values[0] if jacobian.shape[0] >= jacobian.shape[1] else values.new_zeros(())
 
-# %% ../../nbs/api/12_peaks.ipynb #11d2c4cc
+# %% ../../nbs/api/12_peaks.ipynb #df11dc0f
 def descend(
     nodes: Int64[Tensor, "T n 3"], rho: Float32[Tensor, "T g g g"], kernel: Float32[Tensor, "g g g"], sweeps: int = 12
 ) -> Int64[Tensor, "T n 3"]:

@@ -83,7 +83,7 @@ class _Best:
         """Tasks not yet solved for certain."""
         return torch.nonzero(self.residual > CERTAIN).flatten()
 
-
+# %% ../../nbs/api/13_recovery.ipynb #ff9fb270
 def _solve(
     alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, method: Method, restarts: int
 ) -> _Best:
@@ -110,7 +110,7 @@ def _solve(
         best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "newton")
     return best
 
-# %% ../../nbs/api/13_recovery.ipynb #ff9fb270
+# %% ../../nbs/api/13_recovery.ipynb #ae66e0e9
 def _solve_all(
     alpha: Complex64[Tensor, "T M"],
     counts: Int64[Tensor, " T"],
@@ -132,7 +132,7 @@ def _solve_all(
                 nodes[task], stages[task] = best.nodes[k].cpu(), best.stage[k]
     return nodes, residual, stages
 
-# %% ../../nbs/api/13_recovery.ipynb #ae66e0e9
+# %% ../../nbs/api/13_recovery.ipynb #11d2c4cc
 def _count_choices(zero: Float32[Tensor, " T"], counts: Literal["round", "search"]) -> list[Int64[Tensor, " T"]]:
     """Numbers of atoms to try for each task, the nearest first."""
     nearest = zero.round().long().clamp_min(1)
@@ -156,7 +156,7 @@ def _best_counts(alpha, zero, counts, basis, grid, method, restarts):
                 nodes[task], residual[task], stages[task] = more[k], better[k], how[k]
     return nodes, residual, stages
 
-# %% ../../nbs/api/13_recovery.ipynb #11d2c4cc
+# %% ../../nbs/api/13_recovery.ipynb #df11dc0f
 def _filled_slots(
     fc: FourierCrystals, zero: Float32[Tensor, "B 6"], policy: Policy, limit: int
 ) -> tuple[Bool[Tensor, "B 6"], list[str | None]]:
@@ -184,7 +184,7 @@ def _filled_slots(
         reasons.append(next((reason for bad, reason in checks if bad), None))
     return filled, reasons
 
-# %% ../../nbs/api/13_recovery.ipynb #df11dc0f
+# %% ../../nbs/api/13_recovery.ipynb #01b50bb3
 def recover(
     fc: FourierCrystals,
     basis: FourierBasis,
@@ -229,7 +229,7 @@ def recover(
         min_distance,
     )
 
-# %% ../../nbs/api/13_recovery.ipynb #01b50bb3
+# %% ../../nbs/api/13_recovery.ipynb #78b6110e
 def _check_arguments(
     fc: FourierCrystals, basis: FourierBasis, grid: int, method: str, policy: str, counts: str
 ) -> None:
@@ -278,7 +278,7 @@ def _assemble(fc, grid, place, nodes, residual, power, stages, reasons, toleranc
         reasons[i] = reason
     return Recovery(crystals, reasons, [tuple(stage for _, _, stage in part) for part in parts], total, counts)
 
-# %% ../../nbs/api/13_recovery.ipynb #78b6110e
+# %% ../../nbs/api/13_recovery.ipynb #09f53dc1
 def _crystal(lattice, parts, grid: int, min_distance: float) -> tuple[Crystal | None, str | None]:
     """One crystal from its species' nodes, or the reason why not."""
     numbers = torch.cat([torch.full((len(nodes),), z) for z, nodes, _ in parts])

@@ -121,7 +121,7 @@ class Stage(Protocol):
     def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None: ...
     def finish(self, directory: RunDirectory) -> None: ...
 
-
+# %% ../../nbs/api/53_loop.ipynb #11d2c4cc
 class _Resumable:
     """A stage in a run directory: what both need, and how a checkpoint is taken up."""
 
@@ -163,7 +163,7 @@ class _Resumable:
         if self.lead:
             self.directory.forget_after(self.stage.name, self.done)
 
-# %% ../../nbs/api/53_loop.ipynb #11d2c4cc
+# %% ../../nbs/api/53_loop.ipynb #df11dc0f
 class _Steered(_Resumable):
     """What the loop does when it is told to, or from time to time."""
 
@@ -197,9 +197,9 @@ class _Steered(_Resumable):
             self.report("running", bar)
         return command == "stop"
 
-# %% ../../nbs/api/53_loop.ipynb #df11dc0f
-class TrainingLoop(_Steered):
-    """Runs a stage in a run directory: progress, metrics, control, checkpoints, resume."""
+# %% ../../nbs/api/53_loop.ipynb #01b50bb3
+class _Logged(_Steered):
+    """What the loop writes down."""
 
     def log(self, values: dict[str, Any], bar: tqdm) -> None:
         """Average what the last steps measured into one line of metrics.jsonl."""
@@ -221,6 +221,10 @@ class TrainingLoop(_Steered):
             self.directory.log(stage=self.stage.name, step=self.done, **derived(mean))
             bar.set_postfix(loss=f"{mean['loss']:.3f}", refresh=False)
             self.report("running", bar)
+
+# %% ../../nbs/api/53_loop.ipynb #78b6110e
+class TrainingLoop(_Logged):
+    """Runs a stage in a run directory: progress, metrics, control, checkpoints, resume."""
 
     def run(self) -> bool:
         """All remaining steps; False when stopped from outside. A failure is written to status.json and raised."""
@@ -254,7 +258,7 @@ class TrainingLoop(_Steered):
             raise
         return True
 
-# %% ../../nbs/api/53_loop.ipynb #01b50bb3
+# %% ../../nbs/api/53_loop.ipynb #09f53dc1
 def derived(mean: dict[str, float]) -> dict[str, Any]:
     """Logged numbers with the root of each mean square beside it, and the φ-bins as one list."""
     row: dict[str, Any] = {key: value for key, value in mean.items() if not key.startswith("bin_")}
@@ -266,7 +270,7 @@ def derived(mean: dict[str, float]) -> dict[str, Any]:
         row["signal_rmse"] = mean["bin_0_signal"] / counts[0] if counts[0] else None
     return row
 
-# %% ../../nbs/api/53_loop.ipynb #78b6110e
+# %% ../../nbs/api/53_loop.ipynb #652fb285
 class Trained:
     """A model, its optimisers and averaged weights; what both stages save and load."""
 

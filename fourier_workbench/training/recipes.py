@@ -228,7 +228,7 @@ def laptop() -> Recipe:
     stage = DiffuserStage(diffuser, muon, steps=1900, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
-
+# %% ../../nbs/api/51_recipes.ipynb #78b6110e
 RECIPES: dict[str, Callable[[], Recipe]] = {
     recipe.__name__: recipe for recipe in (laptop, paper_baseline, paper_nhead10, paper_7cubed)
 }

@@ -208,7 +208,7 @@ def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Te
         out |= {f"bin_{i}": rmse[place == i].sum(), f"bin_{i}_n": (place == i).sum()}
     return out
 
-
+# %% ../../nbs/api/54_stages.ipynb #df11dc0f
 class DiffuserStageRun(DiffuserTraining):
     """Stage two as the loop wants it."""
 
@@ -255,7 +255,7 @@ class DiffuserStageRun(DiffuserTraining):
         """Write the weights that are used afterwards."""
         save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
 
-# %% ../../nbs/api/54_stages.ipynb #df11dc0f
+# %% ../../nbs/api/54_stages.ipynb #01b50bb3
 def make_fabric(processes: int = 1, accelerator: str = "auto", nodes: int = 1) -> Fabric:
     """Lightning Fabric for one process, or for several that share every batch (one a GPU, or one a CPU core by gloo)."""
     if processes < 1 or nodes < 1:
@@ -288,7 +288,7 @@ def _crystals(corpus: Any, recipe: Recipe, keep: Callable[[Any], bool] | None = 
     basis = FourierBasis(recipe.autoencoder.model.bpd, recipe.autoencoder.model.truncation)
     return CrystalTensors.from_samples(samples, basis, recipe.autoencoder.grid)
 
-# %% ../../nbs/api/54_stages.ipynb #01b50bb3
+# %% ../../nbs/api/54_stages.ipynb #78b6110e
 def fit_autoencoder(
     recipe: Recipe,
     corpus: Any,
@@ -308,7 +308,7 @@ def fit_autoencoder(
     finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=callback).run()
     return stage.averaged() if finished else None
 
-
+# %% ../../nbs/api/54_stages.ipynb #09f53dc1
 def fit_diffuser(
     recipe: Recipe,
     corpus: Any,
@@ -347,7 +347,7 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
         done = fit_diffuser(recipe, corpus, directory, **options) is not None
     return done
 
-# %% ../../nbs/api/54_stages.ipynb #78b6110e
+# %% ../../nbs/api/54_stages.ipynb #652fb285
 def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, progress: bool) -> bool:
     """What each of several processes does; the recipe comes as JSON, because Fabric hands on no frozen dataclass."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
