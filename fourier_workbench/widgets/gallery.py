@@ -148,20 +148,19 @@ class Gallery(View):
     picked = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals"):
-        super().__init__(title=title, code="from fourier_workbench.widgets import gallery\ngallery(result)")
         self.crystals: list[Crystal | None] = []
         self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
+        state: dict[str, Any] = {"title": title, "code": "from fourier_workbench.widgets import gallery\ngallery(result)"}
         try:
             self.crystals, self.table = gallery_table(source)
+            kept = [i for i, c in enumerate(self.crystals) if c is not None]
+            content, data = gallery_data(self.crystals, self.table, scheme)
+            state |= {"content": content, "data": data, "picked": kept[0] if kept else 0,
+                      "subtitle": f"{len(self.crystals)} rows, {len(kept)} with a crystal"}
         except ViewError as error:
-            self.error = str(error)
-            return
-        kept = [i for i, c in enumerate(self.crystals) if c is not None]
-        self.subtitle = f"{len(self.crystals)} rows, {len(kept)} with a crystal"
-        with self.hold_sync():
-            self.content, self.data = gallery_data(self.crystals, self.table, scheme)
-            self.picked = kept[0] if kept else 0
+            state["error"] = str(error)
+        super().__init__(**state)
 
     @property
     def crystal(self) -> Crystal | None:

@@ -153,13 +153,15 @@ class Player(View):
     def __init__(self, trajectory: Trajectory, generator: Generator, samples: Sequence[int] = (0,), frames: int = 24,
                  scheme: Scheme = "jmol"):
         self.trajectory, self.generator, self.samples = trajectory, generator, tuple(samples)
-        super().__init__(title="From noise to crystal", code="from fourier_workbench.widgets import play\n"
-                         f"play(result.trajectory, generator, samples={self.samples})")
+        code = f"from fourier_workbench.widgets import play\nplay(result.trajectory, generator, samples={self.samples})"
+        state: dict[str, Any] = {"title": "From noise to crystal", "code": code}
         try:
-            self.film, self.data = trajectory_frames(trajectory, generator, self.samples, frames, scheme)
-            self.subtitle = f"{len(trajectory.phi)} levels, {len(self.film['phi'])} of them decoded"
+            film, data = trajectory_frames(trajectory, generator, self.samples, frames, scheme)
+            words = f"{len(trajectory.phi)} levels, {len(film['phi'])} of them decoded"
+            state |= {"film": film, "data": data, "subtitle": words}
         except ViewError as error:
-            self.error = str(error)
+            state["error"] = str(error)
+        super().__init__(**state)
 
     def result(self) -> SampleResult:
         """What is on screen, decoded and recovered: one row a sample."""

@@ -158,7 +158,7 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
   };
   model.on("msg:custom", receive);
   ends.push(() => model.off("msg:custom", receive));
-  self.asleepText = "No kernel is listening: this is a picture you can turn; run the cell again to compute.";
+  self.asleepText = "No answer from a kernel: it is busy, or gone. What is here can be turned; to compute, wait, or run the cell again.";
   const sleep = () => { root.classList.add("fw-asleep"); if (!foot.textContent) self.say(self.asleepText); };
   timer = setTimeout(() => { if (alive === null) sleep(); }, 6000);
   try { model.send({ do: "hello", with: {}, id: 0 }); } catch { alive = false; sleep(); }
@@ -166,6 +166,14 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
   ends.push(() => clearTimeout(timer));
   self.end = () => { for (const end of ends.splice(0).reverse()) end(); };
   return self;
+}
+
+// Build a view, and build it anew when one of the traits `names` is replaced: content may arrive after the first look.
+function rebuilt(model, names, build) {
+  let end = build();
+  const again = () => { end(); end = build(); };
+  for (const name of names) model.on(`change:${name}`, again);
+  return () => { for (const name of names) model.off(`change:${name}`, again); end(); };
 }
 
 const slider = (label, { min, max, step = 1, value, unit = "", time = false }, change) => {
@@ -256,8 +264,13 @@ function scene(view, box, label) {
     viewer.zoomTo({ model: ghost });
     viewer.removeModel(ghost);
     viewer.setView([...viewer.getView().slice(0, 4), ...orientation(L)]);
-    viewer.zoom(1.45);
+    viewer.zoom(1.15);
     placed = true;
+  };
+  // A film is framed by its last lattice, about the middle of the cell, so that the camera need not move.
+  const lookAt = ({ lattice, repeat = 1, origin = [0, 0, 0], aim: last = null }) => {
+    const L = last || lattice;
+    aim(L, repeat, last ? [0, 1, 2].map((k) => -0.5 * (L[k] + L[3 + k] + L[6 + k])) : origin);
   };
   const balls = (atoms) => {
     const m = viewer.addModel();
@@ -278,7 +291,7 @@ function scene(view, box, label) {
     if (!viewer) return;
     viewer.removeAllModels(); viewer.removeAllShapes(); viewer.removeAllLabels();
     const { atoms = [], lattice = null, surfaces = [], repeat = 1, origin = [0, 0, 0] } = content;
-    if (lattice) { if (!keep) aim(lattice, repeat, origin); cell(lattice, origin); }
+    if (lattice) { if (!keep) lookAt(content); cell(lattice, origin); }
     if (atoms.length) balls(atoms);
     for (const s of surfaces) if (s.faces.length) mesh(s);
     viewer.render();
@@ -286,7 +299,7 @@ function scene(view, box, label) {
     box.dataset.atoms = atoms.length;
     box.dataset.surfaces = surfaces.length;
   }
-  function reset() { if (viewer && last?.lattice) { aim(last.lattice, last.repeat, last.origin); viewer.render(); } }
+  function reset() { if (viewer && last?.lattice) { lookAt(last); viewer.render(); } }
   async function png() {
     if (!viewer) return null;
     const wide = box.clientWidth, tall = box.clientHeight;

@@ -1,5 +1,5 @@
 // Run dashboard: what the files say, and buttons that write the control file. Reloading the page loses nothing.
-function render({ model, el }) {
+function build({ model, el }) {
   const LABEL = "training dashboard";
   const news = () => model.get("news");
   const titles = model.get("metrics");
@@ -89,4 +89,13 @@ function render({ model, el }) {
   view.watch("news", update);
   requestAnimationFrame(update);
   return () => view.end();
+}
+
+// The news come once a second and are followed within; only the first of them builds the view.
+function render({ model, el }) {
+  let end = build({ model, el });
+  if (model.get("news").length) return () => end();
+  const first = () => { model.off("change:news", first); end(); end = build({ model, el }); };
+  model.on("change:news", first);
+  return () => { model.off("change:news", first); end(); };
 }

@@ -1,6 +1,7 @@
 // Sample gallery: a table that sorts and filters, the picked crystal beside it, another pinned for comparison.
-function render({ model, el }) {
-  const LABEL = "sample gallery";
+function build({ model, el }) {
+  const LABEL = "sample gallery", LIMIT = 500, chosen = new Set();
+  let order = { key: null, down: false }, visible = [], pinned = null;
   const view = frame(model, el, {
     label: LABEL,
     actions: { step: (n) => move(n), first: () => move(-Infinity), last: () => move(Infinity), reset: () => { clear(); one.reset(); two?.reset(); } },
@@ -14,9 +15,6 @@ function render({ model, el }) {
   const rows = () => content.rows || [];
   if (!rows().length) { view.body.append(h("div", { class: "fw-blank" }, "There is nothing to show: draw some samples first.")); return () => view.end(); }
   const buffer = bytes(model.get("data")), picked = () => model.get("picked");
-  const chosen = new Set();
-  let order = { key: null, down: false }, visible = [], pinned = null;
-  const LIMIT = 500;
 
   const find = h("input", { type: "text", placeholder: "filter: formula, group, reason", "aria-label": "filter rows", style: "flex:1 1 150px;min-width:0", oninput: () => table() });
   const clean = check("only clean", false, () => table()), valid = check("only valid", false, () => table());
@@ -129,3 +127,5 @@ function render({ model, el }) {
   requestAnimationFrame(() => { table(); choose(picked()); });
   return () => view.end();
 }
+
+const render = ({ model, el }) => rebuilt(model, ["content"], () => build({ model, el }));

@@ -1,5 +1,5 @@
 // Ladder heat map: depth × token by channel, over training steps; a click silences a channel and decodes without it.
-function render({ model, el }) {
+function build({ model, el }) {
   const LABEL = "ladder heat map";
   const content = model.get("content");
   const total = () => (content.steps || []).length;
@@ -101,3 +101,5 @@ function render({ model, el }) {
   requestAnimationFrame(draw);
   return () => view.end();
 }
+
+const render = ({ model, el }) => rebuilt(model, ["content"], () => build({ model, el }));

@@ -1,5 +1,5 @@
 // Trajectory player: all frames are here already, the page owns the clock, the kernel hears where it is ten times a second.
-function render({ model, el }) {
+function build({ model, el }) {
   const LABEL = "trajectory player";
   const film = () => model.get("film");
   const count = () => (film().phi || []).length;
@@ -52,7 +52,7 @@ function render({ model, el }) {
         for (let i = 0; i < q.length; i += 3) { const p = cart(q[i] / 65535, q[i + 1] / 65535, q[i + 2] / 65535); vertices[i] = p[0]; vertices[i + 1] = p[1]; vertices[i + 2] = p[2]; }
         return { vertices, normals: Float32Array.from(array(buffer, m.normals), (v) => v / 127), faces: array(buffer, m.faces), colour: kinds[m.z].colour, opacity: 0.7 };
       });
-      spaces[t].draw({ atoms: balls, surfaces: meshes, lattice: L, origin: at });
+      spaces[t].draw({ atoms: balls, surfaces: meshes, lattice: L, origin: at, aim: track[ladder()].at(-1).lattice });
       const verdict = f.reason ? h("b", { class: "fw-no" }, `rejected: ${f.reason}`) : h("b", { class: f.valid ? "fw-yes" : "fw-no" }, f.valid ? (f.clean ? "clean" : "valid") : "not valid");
       words[t].replaceChildren(`sample ${track.sample} · ${f.formula || "no crystal"} · residual ${show(f.residual)} · `, verdict);
     });
@@ -115,3 +115,5 @@ function render({ model, el }) {
   requestAnimationFrame(update);
   return () => view.end();
 }
+
+const render = ({ model, el }) => rebuilt(model, ["film"], () => build({ model, el }));
