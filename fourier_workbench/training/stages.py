@@ -8,33 +8,34 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Complex64, Float, Int64, Shaped
+from jaxtyping import Float, Shaped
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from ..data.batches import CrystalTensors
 from ..data.corpus import Corpus
-from ..diffusion.noise import InformationMatchedSchedule, ScaleMeter, radial_laplace
+from ..diffusion.noise import InformationMatchedSchedule, radial_laplace
 from ..errors import RecipeError
 from ..model.autoencoder import Autoencoder
 from ..model.diffuser import Diffuser
 from ..model.ladder import channels_at
 from ..representation.fourier import FourierBasis
 from .checkpoints import RunDirectory, load_autoencoder, save_autoencoder, save_diffuser
+from .ladders import Ladders
 from .loop import Batches, Stage, Trained, TrainingLoop, step_generator
 from .losses import PHI_EDGES, autoencoder_loss, noise_rmse, phi_bin
 from .recipes import DiffuserStage, Recipe
 
 # %% auto #0
-__all__ = ['AutoencoderTraining', 'AutoencoderStageRun', 'Ladders', 'DiffuserTraining', 'binned', 'DiffuserStageRun',
-           'make_fabric', 'default_processes', 'about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
+__all__ = ['AutoencoderTraining', 'AutoencoderStageRun', 'DiffuserTraining', 'binned', 'DiffuserStageRun', 'make_fabric',
+           'default_processes', 'about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
 
 # %% ../../nbs/api/54_stages.ipynb #cadaf09d
 class AutoencoderTraining(Trained):
@@ -124,43 +125,6 @@ class AutoencoderStageRun(AutoencoderTraining):
         save_autoencoder(directory.weights, self.averaged(), {"steps": self.steps})
 
 # %% ../../nbs/api/54_stages.ipynb #ff9fb270
-class Ladders:
-    """Encoder means of the training crystals, kept in memory when they may be and fit, else made batch by batch."""
-
-    def __init__(self, model: Autoencoder, crystals: CrystalTensors, recipe: Recipe, room: float = 2e9):
-        self.model, self.crystals, self.seed = model.eval(), crystals, recipe.seed
-        self.cyclic, self.shift = recipe.autoencoder.cyclic_slots, recipe.autoencoder.origin_shift
-        self.selector = model.selector
-        meter = ScaleMeter(len(self.selector))
-        fits = len(crystals) * int(self.selector.sum()) * 8 < room
-        keep: list[Tensor] | None = [] if fits and not (self.cyclic or self.shift) else None
-        for means in self.epoch():
-            meter.add(means)
-            if keep is not None:
-                keep.append(means[:, self.selector])
-        self.tau = meter.tau(self.selector)
-        self.kept = torch.cat(keep) if keep is not None else None
-
-    @torch.no_grad()
-    def encode(self, index: Int64[Tensor, " b"], epoch: int = 0) -> Complex64[Tensor, "b C"]:
-        """Means of some crystals."""
-        batch = self.crystals.batch(index, seed=self.seed, epoch=epoch, cyclic=self.cyclic, origin_shift=self.shift)
-        return self.model.encode(batch.lattice, batch.species, batch.coefficients)
-
-    def epoch(self, size: int = 256) -> Iterator[Complex64[Tensor, "b C"]]:
-        """Means of all crystals once, in order."""
-        for start in range(0, len(self.crystals), size):
-            yield self.encode(torch.arange(start, min(start + size, len(self.crystals))))
-
-    def at(self, index: Int64[Tensor, " b"], epoch: int) -> Complex64[Tensor, "b C"]:
-        """Means of the crystals at `index`, as they are drawn in `epoch`."""
-        if self.kept is None:
-            return self.encode(index, epoch)
-        means = self.kept.new_zeros(len(index), len(self.selector))
-        means[:, self.selector] = self.kept[index.to(self.kept.device)]
-        return means
-
-# %% ../../nbs/api/54_stages.ipynb #ae66e0e9
 class DiffuserTraining(Trained):
     """Stage two (paper 5.2): estimate the noise in ladders. Fine-tuning starts from weights and τ of before."""
 
@@ -198,7 +162,7 @@ class DiffuserTraining(Trained):
         phi = PHI_EDGES[0] + (PHI_EDGES[-1] - PHI_EDGES[0]) * u
         return phi, radial_laplace(self.model.tau.cpu(), n, g)
 
-# %% ../../nbs/api/54_stages.ipynb #11d2c4cc
+# %% ../../nbs/api/54_stages.ipynb #ae66e0e9
 @torch.no_grad()
 def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Tensor, " B"]) -> dict[str, Tensor]:
     """Sums and counts of the noise error by φ-bin, and of the signal error in the first bin (paper H)."""
@@ -208,7 +172,7 @@ def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Te
         out |= {f"bin_{i}": rmse[place == i].sum(), f"bin_{i}_n": (place == i).sum()}
     return out
 
-# %% ../../nbs/api/54_stages.ipynb #df11dc0f
+# %% ../../nbs/api/54_stages.ipynb #11d2c4cc
 class DiffuserStageRun(DiffuserTraining):
     """Stage two as the loop wants it."""
 
@@ -255,7 +219,7 @@ class DiffuserStageRun(DiffuserTraining):
         """Write the weights that are used afterwards."""
         save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
 
-# %% ../../nbs/api/54_stages.ipynb #01b50bb3
+# %% ../../nbs/api/54_stages.ipynb #df11dc0f
 def make_fabric(processes: int = 1, accelerator: str = "auto", nodes: int = 1) -> Fabric:
     """Lightning Fabric for one process, or for several that share every batch (one a GPU, or one a CPU core by gloo)."""
     if processes < 1 or nodes < 1:
@@ -288,7 +252,7 @@ def _crystals(corpus: Any, recipe: Recipe, keep: Callable[[Any], bool] | None = 
     basis = FourierBasis(recipe.autoencoder.model.bpd, recipe.autoencoder.model.truncation)
     return CrystalTensors.from_samples(samples, basis, recipe.autoencoder.grid)
 
-# %% ../../nbs/api/54_stages.ipynb #78b6110e
+# %% ../../nbs/api/54_stages.ipynb #01b50bb3
 def fit_autoencoder(
     recipe: Recipe,
     corpus: Any,
@@ -308,7 +272,7 @@ def fit_autoencoder(
     finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=callback).run()
     return stage.averaged() if finished else None
 
-# %% ../../nbs/api/54_stages.ipynb #09f53dc1
+# %% ../../nbs/api/54_stages.ipynb #78b6110e
 def fit_diffuser(
     recipe: Recipe,
     corpus: Any,
@@ -347,7 +311,7 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
         done = fit_diffuser(recipe, corpus, directory, **options) is not None
     return done
 
-# %% ../../nbs/api/54_stages.ipynb #652fb285
+# %% ../../nbs/api/54_stages.ipynb #09f53dc1
 def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, progress: bool) -> bool:
     """What each of several processes does; the recipe comes as JSON, because Fabric hands on no frozen dataclass."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
