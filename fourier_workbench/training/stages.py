@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,8 @@ def fit(
     """
     run = RunDirectory(directory)
     recipe.to_json(run.path / "recipe.json")
+    about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
+    (run.path / "config.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     if processes == 1:
         done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
     elif callback is not None or not isinstance(corpus, Corpus):
