@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -24,7 +24,7 @@ from .losses import PHI_EDGES
 from .recipes import OptimiserConfig
 
 # %% auto #0
-__all__ = ['make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches', 'Stage',
+__all__ = ['Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches', 'Stage',
            'TrainingLoop', 'derived', 'Trained']
 
 # %% ../../nbs/api/53_loop.ipynb #cadaf09d
@@ -65,6 +65,9 @@ def set_rates(optimisers: list[torch.optim.Optimizer], config: OptimiserConfig, 
     return config.lr * fraction
 
 # %% ../../nbs/api/53_loop.ipynb #6118de61
+Model = TypeVar("Model", bound=nn.Module)
+
+
 class AveragedWeights:
     """Exponential moving average of a model's state, warmed up so that the first steps do not linger."""
 
@@ -81,6 +84,11 @@ class AveragedWeights:
         torch._foreach_lerp_([self.state[name] for name in smooth], [state[name] for name in smooth], 1 - decay)
         for name in state.keys() - set(smooth):
             self.state[name].copy_(state[name])
+
+    def fill(self, model: Model) -> Model:
+        """A fresh model with the averaged weights, in evaluation mode."""
+        model.load_state_dict({name: value.cpu() for name, value in self.state.items()})
+        return model.eval()
 
 # %% ../../nbs/api/53_loop.ipynb #ff9fb270
 def step_generator(seed: int, stage: int, step: int) -> torch.Generator:

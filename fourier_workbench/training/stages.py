@@ -117,9 +117,7 @@ class AutoencoderStageRun(AutoencoderTraining):
 
     def averaged(self) -> Autoencoder:
         """The autoencoder with averaged weights, in evaluation mode."""
-        model = Autoencoder(self.stage.model)
-        model.load_state_dict({name: value.cpu() for name, value in self.average.state.items()})
-        return model.eval()
+        return self.average.fill(Autoencoder(self.stage.model))
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
@@ -212,9 +210,7 @@ class DiffuserStageRun(DiffuserTraining):
 
     def averaged(self) -> Diffuser:
         """The diffuser with averaged weights, in evaluation mode."""
-        model = Diffuser(self.stage.model)
-        model.load_state_dict({name: value.cpu() for name, value in self.average.state.items()})
-        return model.eval()
+        return self.average.fill(Diffuser(self.stage.model))
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
