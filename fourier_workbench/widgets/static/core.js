@@ -227,7 +227,8 @@ function scene(view, box, label) {
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", label);
   const self = { draw, reset, png, link, turn: (degrees) => viewer?.rotate(degrees, "y"), viewer: null, failed: false };
-  let viewer = null, placed = false, last = null, partner = null;
+  let viewer = null, placed = false, last = null;
+  const partners = [];
 
   const hex = (name) => {
     const probe = h("span", { style: `color:var(${name})` });
@@ -289,17 +290,25 @@ function scene(view, box, label) {
   function draw(content, keep = placed) {
     last = content;
     if (!viewer) return;
+    quietly(() => fill(content, keep));
+    box.dataset.drawn = String(+(box.dataset.drawn || 0) + 1);
+    box.dataset.atoms = (content.atoms || []).length;
+    box.dataset.surfaces = (content.surfaces || []).length;
+  }
+  // The library paints after every label, model and turn of the camera: once at the end is enough.
+  function quietly(work) {
+    viewer.show = () => viewer;
+    try { work(); } finally { delete viewer.show; }
+    viewer.render();
+  }
+  function fill(content, keep) {
     viewer.removeAllModels(); viewer.removeAllShapes(); viewer.removeAllLabels();
     const { atoms = [], lattice = null, surfaces = [], repeat = 1, origin = [0, 0, 0] } = content;
     if (lattice) { if (!keep) lookAt(content); cell(lattice, origin); }
     if (atoms.length) balls(atoms);
     for (const s of surfaces) if (s.faces.length) mesh(s);
-    viewer.render();
-    box.dataset.drawn = String(+(box.dataset.drawn || 0) + 1);
-    box.dataset.atoms = atoms.length;
-    box.dataset.surfaces = surfaces.length;
   }
-  function reset() { if (viewer && last?.lattice) { lookAt(last); viewer.render(); } }
+  function reset() { if (viewer && last?.lattice) quietly(() => lookAt(last)); }
   async function png() {
     if (!viewer) return null;
     const wide = box.clientWidth, tall = box.clientHeight;
@@ -310,9 +319,19 @@ function scene(view, box, label) {
     return new Blob([Uint8Array.from(raw, (c) => c.charCodeAt(0))], { type: "image/png" });
   }
   function link(other) {
-    partner = other;
-    if (viewer && other.viewer) { viewer.linkViewer(other.viewer); other.viewer.linkViewer(viewer); }
+    if (!partners.includes(other)) partners.push(other);
   }
+  // What the hand does here, the linked scenes follow: zoom and direction, once a frame.
+  let following = 0;
+  const led = () => {
+    if (following || !partners.length) return;
+    following = requestAnimationFrame(() => {
+      following = 0;
+      if (viewer) for (const other of partners) other.viewer?.setView([...other.viewer.getView().slice(0, 3), ...viewer.getView().slice(3)], true);
+    });
+  };
+  box.addEventListener("pointermove", (event) => { if (event.buttons) led(); });
+  box.addEventListener("wheel", led);
   // Nothing can be measured before the page holds the box: the viewer is made when it has a size.
   const start = () => {
     if (!hasWebGL()) {
@@ -321,7 +340,6 @@ function scene(view, box, label) {
       return;
     }
     self.viewer = viewer = three().createViewer(box, { backgroundColor: hex("--fw-bg"), antialias: true, orthographic: true, disableFog: true });
-    if (partner) link(partner);
     if (last) draw(last);
   };
   // The wheel scrolls the notebook until the view has the focus.
