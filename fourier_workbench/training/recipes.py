@@ -207,7 +207,7 @@ def laptop() -> Recipe:
         model,
         loss,
         muon,
-        steps=1700,
+        steps=1500,
         batch_size=32,
         grid=24,
         prune_every=50,
@@ -225,7 +225,7 @@ def laptop() -> Recipe:
         output="skip",
         token_maps=True,
     )
-    stage = DiffuserStage(diffuser, muon, steps=1900, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
+    stage = DiffuserStage(diffuser, muon, steps=1700, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
 # %% ../../nbs/api/51_recipes.ipynb #78b6110e
