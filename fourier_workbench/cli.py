@@ -58,6 +58,7 @@ def prepare(
 # %% ../nbs/api/90_cli.ipynb #6118de61
 def train(
     corpus: Path, run: Path, /, recipe: str | None = None, detach: bool = False, seed: int | None = None,
+    processes: int | None = None,
 ) -> None:
     """Train all stages of a recipe; the same command goes on where it was stopped.
 
@@ -67,29 +68,29 @@ def train(
         recipe: name of a recipe, or a JSON file; the default is in settings.ini.
         detach: train in a process of its own and return at once.
         seed: another seed than the recipe's.
+        processes: how many share every batch; by default one a GPU, or one a CPU core.
     """
     from fourier_workbench.data import Corpus
     from fourier_workbench.errors import RunError
-    from fourier_workbench.training import Run, fit, get_recipe, override
-    from fourier_workbench.training.checkpoints import RunDirectory
+    from fourier_workbench.training import Run, get_recipe, override
+    from fourier_workbench.training.worker import train_all
 
     chosen = get_recipe(recipe or load_settings().recipe)
     chosen = chosen if seed is None else override(chosen, seed=seed)
     prepared = Corpus(corpus)
     if detach:
-        print(f"{Run.start(chosen, prepared, run)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
+        print(f"{Run.start(chosen, prepared, run, processes)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
         return
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; give a directory for the run")
-    RunDirectory(run).answer("run")
-    if not fit(chosen, prepared, run):
+    if not train_all(chosen, prepared, run, processes):
         raise RunError(f"training in {run} was stopped; the same command goes on")
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
 # %% ../nbs/api/90_cli.ipynb #ff9fb270
 def sample(
     run: str, out: Path, /, n: Count = 256, seed: int | None = None, steps: int = 50,
-    sampler: Literal["ancestral", "ddim", "renoise", "churn"] = "ancestral", batch_size: int = 64,
+    sampler: Literal["ancestral", "ddim", "renoise", "churn"] = "ancestral", batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",
     formats: tuple[Literal["cif", "extxyz", "db", "parquet", "optimade"], ...] = ("cif", "parquet"),
 ) -> None:
@@ -102,7 +103,7 @@ def sample(
         seed: which ones; the default is in settings.ini.
         steps: noise levels on the way.
         sampler: how the next level is reached.
-        batch_size: samples at a time; it changes nothing but speed.
+        batch_size: samples at a time; it changes nothing but speed. By default what suits the model's size.
         policy: who is believed when a slot's class and its count disagree.
         formats: what to write.
     """
@@ -153,7 +154,7 @@ def evaluate(
                 funnel_section(report), gallery_section(report, read_drawn(samples).crystals, viewer=viewer is not None),
                 distribution_section({"samples": report.structures})]
     paths.append(write_report(out / "report.html", f"Evaluation of {samples.name}", str(samples), sections, viewer_js=viewer,
-                              foot="Written by `fwb evaluate`."))
+                              foot="Written by fwb evaluate."))
     print(report)
     print("written: " + ", ".join(str(path) for path in paths))
 
@@ -161,6 +162,7 @@ def evaluate(
 def demo(
     out: Path | None = None, /, corpus: str = "decorated", recipe: str | None = None, n: Count = 256, seed: int | None = None,
     cell: Literal["given", "niggli"] = "given", workers: int = os.cpu_count() or 1,
+    processes: int | None = None,
 ) -> None:
     """Everything once: prepare, train, draw, judge, and write an offline report; called again it goes on.
 
@@ -171,7 +173,8 @@ def demo(
         n: how many samples to draw.
         seed: seed of the samples; the default is in settings.ini.
         cell: cells as given, or Niggli-reduced primitive ones.
-        workers: processes.
+        workers: processes that prepare and compare.
+        processes: how many share every training batch; by default one a GPU, or one a CPU core.
     """
     import time
 
@@ -180,7 +183,7 @@ def demo(
     start, settings = time.perf_counter(), load_settings()
     folder = out or settings.runs / "demo"
     verdict = run_demo(folder, corpus, recipe or settings.recipe, n=n, seed=settings.seed if seed is None else seed, cell=cell,
-                       workers=workers, viewer_js=_viewer())
+                       workers=workers, processes=processes, viewer_js=_viewer())
     print(f"\n{verdict}\n\nseconds")
     for name, took in Stopwatch(folder / "timings.json").seconds.items():
         print(f"  {name:<22}{took:>10.0f}")

@@ -61,8 +61,8 @@ def started(corpus: Corpus, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     "Starts runs, and leaves no process behind."
     runs: list[Run] = []
 
-    def start(recipe: Recipe) -> Run:
-        runs.append(Run.start(recipe, corpus, tmp_path / f"run{len(runs)}"))
+    def start(recipe: Recipe, processes: int = 1) -> Run:
+        runs.append(Run.start(recipe, corpus, tmp_path / f"run{len(runs)}", processes))
         return runs[-1]
 
     yield start
@@ -71,7 +71,7 @@ def started(corpus: Corpus, tmp_path: Path) -> Iterator[Callable[..., Run]]:
             os.kill(pid, signal.SIGKILL)
 
 
-def until(what: Callable[[], bool], seconds: float = 60) -> None:
+def until(what: Callable[[], bool], seconds: float = 300) -> None:
     "Wait for something to become true."
     end = time.monotonic() + seconds
     while not what():
@@ -80,9 +80,9 @@ def until(what: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_a_run_goes_through_its_stages_and_is_read_from_its_files(started, corpus: Corpus) -> None:
-    run = started(tiny_recipe(6))
+    run = started(tiny_recipe(6), processes=2)
     assert run.status.state in ("starting", "running"), "start returns at once"
-    assert run.wait(120).state == "done"
+    assert run.wait(600).state == "done"
     again = Run.attach(run.directory)
     assert again.status.state == "done"
     assert again.recipe == tiny_recipe(6)
@@ -126,19 +126,20 @@ def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Pa
     tiny_recipe(6).to_json(tmp_path / "recipe.json")
     code = (
         "import os, sys; from fourier_workbench.training import Run; "
-        "Run.start(sys.argv[1], sys.argv[2], sys.argv[3]); os.kill(os.getpid(), 9)"
+        "Run.start(*sys.argv[1:4], processes=1); os.kill(os.getpid(), 9)"
     )
     arguments = [str(tmp_path / "recipe.json"), str(corpus.path), str(tmp_path / "run")]
     ended = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert Run.attach(tmp_path / "run").wait(120).state == "done"
+    assert Run.attach(tmp_path / "run").wait(600).state == "done"
 
 
-def test_a_failed_run_says_why_in_one_line(started) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_failed_run_says_why_in_one_line(started, processes: int) -> None:
     wild = tiny_recipe(60, autoencoder__optimiser__lr=1e20, autoencoder__optimiser__clip=None)
-    run = started(wild)
+    run = started(wild, processes)
     with pytest.raises(RunError, match="not finite") as failed:
-        run.wait(120)
+        run.wait(600)
     assert len(str(failed.value).splitlines()) == 1
     assert run.status.state == "failed"
     assert "not finite" in run.log()

@@ -44,11 +44,11 @@ from .results import SampleResult, describe, tidy
 from ..representation.fourier import FourierBasis
 from ..training.checkpoints import RunDirectory
 from ..training.recipes import Recipe, get_recipe
-from ..training.runs import Run
-from ..training.stages import fit_autoencoder, fit_diffuser
+from ..training.runs import Run, read_json, read_status
+from ..training.worker import train_all
 
 # %% auto #0
-__all__ = ['Stopwatch', 'Verdict', 'judge', 'run_demo', 'corpus_words']
+__all__ = ['Stopwatch', 'training_seconds', 'Verdict', 'judge', 'run_demo', 'corpus_words']
 
 # %% ../../nbs/api/66_demo.ipynb #cadaf09d
 @dataclass(frozen=True)
@@ -74,30 +74,36 @@ class Stopwatch:
             self.path.write_text(json.dumps({**before, name: round(took, 2)}, indent=1) + "\n", encoding="utf-8")
 
 # %% ../../nbs/api/66_demo.ipynb #6118de61
-def _trained(recipe: Recipe, corpus: Corpus, folder: Path, watch: Stopwatch, progress: bool) -> Generator:
-    """The models of `recipe` trained in `folder`, in this process."""
+def _trained(
+    recipe: Recipe, corpus: Corpus, folder: Path, watch: Stopwatch, processes: int | None, progress: bool
+) -> Generator:
+    """The models of `recipe` trained in `folder`."""
     written = folder / "recipe.json"
     if written.is_file() and Recipe.from_json(written) != recipe:
         raise RunError(f"{folder} holds a run of another recipe; give another directory, or remove {folder} first")
-    recipe.to_json(written)
+    if recipe.diffuser is None:
+        raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot draw samples; choose another")
     run = RunDirectory(folder)
-    run.answer("run")  # a word left by an earlier run must not stop this one
-    for name, stage in (("autoencoder", fit_autoencoder), ("diffuser", fit_diffuser)):
-        if name == "diffuser" and recipe.diffuser is None:
-            raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot draw samples; choose another")
-        if not (run.weights / f"{name}.json").is_file() or _is_stale(run, name, recipe, corpus):
-            with watch.part(f"train {name}", add=True):
-                if stage(recipe, corpus, folder, progress=progress) is None:
-                    raise RunError(f"training in {folder} was stopped; the same command goes on")
-    run.set_status("done")
+    if not _is_trained(run, recipe, corpus):
+        with watch.part("train", add=True):
+            if not train_all(recipe, corpus, folder, processes, progress):
+                raise RunError(f"training in {folder} was stopped; the same command goes on")
     return load_generator(folder)
 
 
-def _is_stale(run: RunDirectory, name: str, recipe: Recipe, corpus: Corpus) -> bool:
-    """Whether the finished weights of a stage were made from something else, or not to the end: then the loop decides."""
-    path = run.checkpoints / name / "latest.json"
-    about = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return about.get("corpus_hash") != corpus.hash or about.get("recipe") != json.loads(recipe.to_json())
+def _is_trained(run: RunDirectory, recipe: Recipe, corpus: Corpus) -> bool:
+    """Whether all stages were trained to the end with this recipe on this corpus; if not, the loops find what is left."""
+    last = run.checkpoints / ("diffuser" if recipe.fine_tune is None else "fine_tune") / "latest.json"
+    about = read_json(last) if read_status(run.path).state == "done" else {}
+    return about.get("corpus_hash") == corpus.hash and about.get("recipe") == json.loads(recipe.to_json())
+
+
+def training_seconds(metrics: pd.DataFrame) -> dict[str, float]:
+    """Seconds of each stage, from the rates that were logged; pauses and other work do not count."""
+    if not {"stage", "step", "steps_per_s"} <= set(metrics):
+        return {}
+    steps = metrics.groupby("stage")["step"].diff().fillna(metrics["step"])
+    return (steps / metrics["steps_per_s"]).groupby(metrics["stage"], sort=False).sum().round(1).to_dict()
 
 # %% ../../nbs/api/66_demo.ipynb #ff9fb270
 @dataclass(frozen=True, eq=False)
@@ -174,12 +180,14 @@ def _tiles(verdict: Verdict) -> str:
 # %% ../../nbs/api/66_demo.ipynb #11d2c4cc
 def run_demo(
     directory: Path | str, source: str = "decorated", recipe: Recipe | str = "laptop", *, n: int = 256, seed: int = 0,
-    cell: Literal["given", "niggli"] = "given", workers: int | None = None, viewer_js: str | None = None, progress: bool = True,
+    cell: Literal["given", "niggli"] = "given", workers: int | None = None, processes: int | None = None,
+    viewer_js: str | None = None, progress: bool = True,
 ) -> Verdict:
     """Prepare `source`, train `recipe`, draw `n` samples and both controls, judge them, write everything into `directory`.
 
     Written: corpus/, weights/, checkpoints/, metrics.jsonl, cif/, samples.parquet, funnel.json, evaluation/, results.json,
     timings.json, report.html (`viewer_js`: text of 3Dmol.js for its gallery). Called again it goes on where it was.
+    Comparisons run in `workers` processes, training in `processes`; by default one a core (training: one a GPU).
     """
     recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
     folder, workers = Path(directory), workers or os.cpu_count() or 1
@@ -188,7 +196,7 @@ def run_demo(
     with watch.part("prepare", add=not (folder / "corpus" / "manifest.json").is_file()):
         corpus = prepare_corpus(source, folder / "corpus", FourierBasis(model.bpd, model.truncation), recipe.autoencoder.grid,
                                 workers=workers, cell=cell, recovery="robust", progress=progress)
-    generator = _trained(recipe, corpus, folder, watch, progress)
+    generator = _trained(recipe, corpus, folder, watch, processes, progress)
     verdict = judge(generator, corpus, n, seed, workers=workers, progress=progress, watch=watch.part)
     with watch.part("write"):
         verdict.result.save(folder, formats=("cif", "extxyz", "parquet"))
@@ -196,11 +204,12 @@ def run_demo(
         _write_results(folder / "results.json", {"held out": verdict.held_out, **verdict.columns})
     facts = {"recipe": f"{recipe.name} (recipe.json)", "crystals": corpus_words(source, corpus), "sampler": "ancestral, 50 steps",
              "seed": seed, "fourier_workbench": version("fourier_workbench"), "torch": version("torch"),
-             **{f"{name}, s": f"{took:.0f}" for name, took in watch.seconds.items()}}
+             **{f"{name}, s": f"{took:.0f}" for name, took in watch.seconds.items()},
+             **{f"of it {name}, s": f"{took:.0f}" for name, took in training_seconds(Run(folder).metrics()).items()}}
     write_report(folder / "report.html", f"Crystals drawn by {recipe.name}",
                  f"{n} samples of a model trained on {corpus_words(source, corpus)}.",
                  _sections(verdict, corpus, Run(folder), facts, viewer_js is not None), tiles=_tiles(verdict),
-                 foot="Written by `fwb demo`. The structures are proposals of a model; no energy was computed.",
+                 foot="Written by fwb demo. The structures are proposals of a model; no energy was computed.",
                  viewer_js=viewer_js)
     return verdict
 

@@ -177,10 +177,11 @@ def compare(reports: dict[str, EvaluationReport]) -> pd.DataFrame:
     return pd.DataFrame({name: report.rates.set_index("metric")["value"] for name, report in reports.items()})
 
 
-def _rate(metric: str, hits: pd.Series | np.ndarray, failures: int = 0, of: int | None = None) -> dict[str, Any]:
+def _rate(metric: str, words: dict[str, str], hits: pd.Series | np.ndarray, failures: int = 0, of: int | None = None
+          ) -> dict[str, Any]:
     count, total = int(np.sum(hits)), of or len(hits)
     return {"metric": metric, "value": count / total, "count": count, "denominator": total, "failures": failures,
-            "definition": DEFINITIONS.get(metric, RECONSTRUCTION.get(metric, ""))}
+            "definition": words[metric]}
 
 
 def _funnel(reasons: Sequence[str | None]) -> dict[str, Any]:
@@ -222,7 +223,8 @@ def evaluate(samples: SampleResult | Sequence[Crystal | None] | Path | str, refe
                 table[f"{word}, unique, novel"] = table[word] & table["unique"] & table["novel"]
     failed = int(table["failure"].notna().sum())
     compared = {"unique", "novel", "valid, unique, novel", "clean, unique, novel"}
-    rates = [_rate(name, table[name].astype(bool), failed if name in compared else 0) for name in DEFINITIONS if name in table]
+    rates = [_rate(name, DEFINITIONS, table[name].astype(bool), failed if name in compared else 0)
+             for name in DEFINITIONS if name in table]
     return EvaluationReport(pd.DataFrame(rates), table, _funnel(drawn.reasons))
 
 # %% ../../nbs/api/63_evaluate.ipynb #df11dc0f
@@ -276,9 +278,11 @@ def evaluate_reconstruction(generator: Generator, crystals: Iterable[Any], *, re
     table = tidy([{**describe(c), "exact": e, "match": m is True, "recovered": b is not None, "reason": r}
                   for c, e, m, b, r in zip(originals, exact, matched, back, reasons, strict=True)])
     n = len(originals)
-    rates = [_rate("exact", table["exact"]), _rate("match", table["match"], failed), _rate("recovered", table["recovered"]),
-             _rate("species per slot", same.flatten().numpy(), of=6 * n),
-             _rate("species, all slots", same.all(-1).numpy(), of=n),
+    words = RECONSTRUCTION
+    rates = [_rate("exact", words, table["exact"]), _rate("match", words, table["match"], failed),
+             _rate("recovered", words, table["recovered"]),
+             _rate("species per slot", words, same.flatten().numpy(), of=6 * n),
+             _rate("species, all slots", words, same.all(-1).numpy(), of=n),
              _error("L_four RMS", (result.decoded.coefficients - truth.coefficients).abs().square()),
              _error("lattice RMSE", (result.decoded.lattice - truth.lattice).square())]
     return EvaluationReport(pd.DataFrame(rates), table, _funnel(reasons))

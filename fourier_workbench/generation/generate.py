@@ -96,7 +96,7 @@ class _Decoding(_Models):
     @torch.no_grad()
     def decode(
         self, ladders: Complex64[Tensor, "B C"], recovering: Recovering = Recovering(), *, seed: int = 0,
-        indices: Sequence[int] | None = None, kind: str = "decoded", batch_size: int = 256,
+        indices: Sequence[int] | None = None, kind: str = "decoded", batch_size: int = 64,
     ) -> SampleResult:
         """Coefficients of `ladders`, and the crystals they stand for; ladders may come from anywhere along a trajectory."""
         parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
@@ -109,7 +109,7 @@ class _Decoding(_Models):
                             found.residuals.double(), names, seed, kind, found.counts)
 
     @torch.no_grad()
-    def encode(self, crystals: Sequence[Crystal], batch_size: int = 256) -> Complex64[Tensor, "B C"]:
+    def encode(self, crystals: Sequence[Crystal], batch_size: int = 64) -> Complex64[Tensor, "B C"]:
         """Mean ladders of crystals; raises `RecipeError` naming the first that cannot be encoded."""
         parts = []
         for start in range(0, len(crystals), batch_size):
@@ -161,7 +161,7 @@ class Generator(_Controls):
     """
 
     def sample(
-        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "ancestral", *, batch_size: int = 64,
+        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "ancestral", *, batch_size: int | None = None,
         recovering: Recovering = Recovering(), trace: bool = False, first: int = 0, progress: bool = True,
     ) -> SampleResult:
         """Draw samples `first` … `first` + n − 1 of `seed`.
@@ -169,7 +169,8 @@ class Generator(_Controls):
         `sampler`: ancestral, ddim, renoise or churn, with `steps` noise levels; `trace` keeps all ladders along the way.
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser.
         """
-        move, phis, chunks = get_sampler(sampler), levels(steps), list(_chunks(n, batch_size))
+        chunks = list(_chunks(n, self._fitting() if batch_size is None else batch_size))
+        move, phis = get_sampler(sampler), levels(steps)
         with tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False) as bar:
             batches = [self._ladders([first + i for i in chunk], seed, move, phis, trace, bar.update) for chunk in chunks]
         ladders = torch.cat([final for final, _ in batches])
@@ -180,6 +181,11 @@ class Generator(_Controls):
             trajectory = Trajectory(phis, noisy, clean)
         settings = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "recovering": asdict(recovering)}
         return SampleResult(**{**vars(result), "trajectory": trajectory, "settings": settings})
+
+    def _fitting(self, tokens: int = 8192) -> int:
+        """Samples at a time that keep about so many tokens in memory."""
+        each = tokens if self.diffuser is None else len(self.diffuser.network.tokens)
+        return min(256, max(1, tokens // each))
 
     def _ladders(self, indices: list[int], seed: int, move: Callable, phis: Tensor, trace: bool, tick: Callable[[int], Any]):
         """Final ladders of one batch, and (when traced) noisy and clean ladders at each level."""

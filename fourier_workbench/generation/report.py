@@ -180,7 +180,7 @@ color:var(--soft);font-weight:600}.note,header p{color:var(--soft);margin:0 0 16
 figcaption{color:var(--soft);font-size:13px;font-weight:600}.tiles{display:grid;
 grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:20px 0}.tile{background:var(--card);
 border:1px solid var(--line);border-radius:8px;padding:14px 16px;display:flex;flex-direction:column}.tile b{
-font-size:25px;line-height:1.2;font-variant-numeric:tabular-nums}.tile span{font-weight:600}.tile small{
+font-size:25px;line-height:1.2;font-variant-numeric:tabular-nums}.tile span{font-weight:600;font-size:14px}.tile small{
 color:var(--soft)}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;
 font-variant-numeric:tabular-nums}th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;
 white-space:nowrap}tbody th{text-align:left;font-weight:600;padding-left:0}thead th{color:var(--soft);

@@ -227,11 +227,11 @@ class Run(_Steered):
     """
 
     @classmethod
-    def start(cls, recipe: Recipe | str, corpus: Any, directory: Path | str) -> Run:
+    def start(cls, recipe: Recipe | str, corpus: Any, directory: Path | str, processes: int | None = None) -> Run:
         """Train `recipe` (or the recipe of that name) on `corpus` (a `Corpus` or its directory) in `directory`.
 
-        A directory that holds the same recipe and corpus is gone on with; raises `RunError` when it holds another run or
-        one that is still going.
+        Every batch is shared among `processes` (default: one a GPU, or one a CPU core). A directory that holds the same
+        recipe and corpus is gone on with; raises `RunError` when it holds another run or one that is still going.
         """
         run = cls(directory)
         recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
@@ -240,7 +240,7 @@ class Run(_Steered):
             raise RunError(f"no prepared corpus at {path}; make one with `fwb prepare SOURCE {path.name}`")
         if run.directory.exists() and not run.directory.is_dir():
             raise RunError(f"{run.directory} is a file; give a directory for the run")
-        plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path)}
+        plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path), "processes": processes}
         before = read_json(run.directory / "run.json") or read_json(run.directory / "config.json")
         if before and before.get("recipe") != plan["recipe"]:
             raise RunError(f"{run.directory} holds a run of another recipe; give another directory, or remove it first")

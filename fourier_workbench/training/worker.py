@@ -10,24 +10,50 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
+from torch.multiprocessing.spawn import ProcessException
+
+from .. import errors
 from ..data import Corpus
 from ..errors import RunError, WorkbenchError
+from .checkpoints import RunDirectory
 from .recipes import Recipe
 from .runs import process_started, read_json, write_json
-from .stages import fit
+from .stages import default_processes, fit
 
 # %% auto #0
-__all__ = ['train', 'main']
+__all__ = ['train_all', 'inner_words', 'train', 'main']
 
 # %% ../../nbs/api/55_worker.ipynb #cadaf09d
+def train_all(recipe: Recipe, corpus: Corpus, directory: Path, processes: int | None = None, progress: bool = True) -> bool:
+    """Train all stages of `recipe`, in `processes` (default: one a GPU, or one a core); False when it was stopped.
+
+    Raises `RunError` in one line for a failure inside one of several processes, else what `fit` raises.
+    """
+    RunDirectory(directory).answer("run")  # a word left by an earlier run must not stop this one
+    RunDirectory(directory).set_status("starting")
+    try:
+        return fit(recipe, corpus, directory, processes=processes or default_processes(), progress=progress)
+    except ProcessException as problem:
+        raise RunError(inner_words(str(problem), read_json(directory / "status.json"))) from problem
+
+
+def inner_words(traceback: str, status: dict[str, Any]) -> str:
+    """What a failed loop said, else the last line of a process's traceback; without the error's class if it is ours."""
+    lines = [line for line in traceback.strip().splitlines() if line.strip()]
+    words = str(status["error"]) if status.get("state") == "failed" and status.get("error") else lines[-1] if lines else "unknown"
+    kind, _, rest = words.partition(": ")
+    return rest if kind.rpartition(".")[2] in vars(errors) and rest else words
+
+# %% ../../nbs/api/55_worker.ipynb #6118de61
 def train(directory: Path) -> str:
     """Run all stages of the plan in `directory`; `done` or `stopped`. Raises `RunError` when there is no plan."""
     plan = read_json(directory / "run.json")
     if "recipe" not in plan or "corpus" not in plan:
         raise RunError(f"{directory} holds no plan (run.json); start it with Run.start or `fwb train`")
     recipe, corpus = Recipe.from_json(json.dumps(plan["recipe"])), Corpus(plan["corpus"])
-    return "done" if fit(recipe, corpus, directory) else "stopped"
+    return "done" if train_all(recipe, corpus, directory, plan.get("processes")) else "stopped"
 
 
 def main(argv: list[str] | None = None) -> int:
