@@ -1008,6 +1008,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                       'fourier_workbench/training/loop.py'),
                                                  'fourier_workbench.training.loop.AveragedWeights.__init__': ( 'api/loop.html#averagedweights.__init__',
                                                                                                                'fourier_workbench/training/loop.py'),
+                                                 'fourier_workbench.training.loop.AveragedWeights.fill': ( 'api/loop.html#averagedweights.fill',
+                                                                                                           'fourier_workbench/training/loop.py'),
                                                  'fourier_workbench.training.loop.AveragedWeights.update': ( 'api/loop.html#averagedweights.update',
                                                                                                              'fourier_workbench/training/loop.py'),
                                                  'fourier_workbench.training.loop.Batches': ( 'api/loop.html#batches',
