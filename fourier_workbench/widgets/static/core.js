@@ -22,7 +22,7 @@ const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const show = (x, digits = 3) =>
   x === null || x === undefined || Number.isNaN(x) ? "–"
     : Number.isInteger(x) ? String(x)
-      : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1) : String(+x.toPrecision(digits));
+      : x !== 0 && (Math.abs(x) < 1e-5 || Math.abs(x) >= 1e5) ? (+x.toPrecision(digits)).toExponential() : String(+x.toPrecision(digits));
 const minutes = (s) => (s === null || s === undefined || !isFinite(s) ? "" : s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 
 function save(name, content, type) {
@@ -202,16 +202,27 @@ const hasWebGL = () => {
   return !!context;
 };
 
-// The direction every crystal is seen from, whatever frame its file used: c up, a to the right, a little from above and aside.
-// As a quaternion (x, y, z, w).
-function orientation(L, turn = -0.42, tilt = 0.26) {
+// The direction every crystal is seen from, whatever frame its file used: c up, a to the right, a little from above and aside;
+// how far aside is chosen so that no two edges of the cell fall on each other. As a quaternion (x, y, z, w).
+function orientation(L) {
+  const [a, b, c] = [L.slice(0, 3), L.slice(3, 6), L.slice(6, 9)].map((v) => v.map((x) => x / (Math.hypot(...v) || 1)));
+  const spread = (m) => {
+    const flat = [a, b, c].map((v) => [0, 1].map((k) => m[k][0] * v[0] + m[k][1] * v[1] + m[k][2] * v[2]));
+    return Math.min(...[[0, 1], [0, 2], [1, 2]].map(([i, j]) => Math.abs(flat[i][0] * flat[j][1] - flat[i][1] * flat[j][0])));
+  };
+  const views = [-0.42, 0.42, -0.8, 0.8, -1.2, 1.2].map((turn) => axes(L, turn, 0.26));
+  return quaternion(views.find((m) => spread(m) > 0.16) || views.reduce((best, m) => (spread(m) > spread(best) ? m : best)));
+}
+function axes(L, turn, tilt) {
   const cross = (p, q) => [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]];
   const unit = (p) => { const n = Math.hypot(...p) || 1; return p.map((v) => v / n); };
   const up = unit(L.slice(6, 9)), into = unit(cross(up, L.slice(0, 3))), right = cross(into, up), out = into.map((v) => -v);
   const [ct, st, ci, si] = [Math.cos(turn), Math.sin(turn), Math.cos(tilt), Math.sin(tilt)];
   const x = right.map((v, k) => ct * v + st * out[k]), z = right.map((v, k) => -st * v + ct * out[k]);
   const y = up.map((v, k) => ci * v - si * z[k]), w = up.map((v, k) => si * v + ci * z[k]);
-  const m = [x, y, w]; // rows: what lies along the screen's right, up and towards the reader
+  return [x, y, w]; // rows: what lies along the screen's right, up and towards the reader
+}
+function quaternion(m) {
   const trace = m[0][0] + m[1][1] + m[2][2];
   if (trace > 0) { const s = 2 * Math.sqrt(1 + trace); return [(m[2][1] - m[1][2]) / s, (m[0][2] - m[2][0]) / s, (m[1][0] - m[0][1]) / s, s / 4]; }
   const i = [0, 1, 2].reduce((best, k) => (m[k][k] > m[best][best] ? k : best), 0), j = (i + 1) % 3, k = (i + 2) % 3;
@@ -412,7 +423,7 @@ function chart(view, { title, x, y, height = 190, onBrush = null, onPick = null,
       nodes.push(svg("rect", { x: a, y: margin.top, width: Math.max(b - a, 1), height: bottom - margin.top, fill: "var(--fw-accent)", opacity: 0.15 }));
     }
     const share = (axis, e) => (v) => (v - e[0]) / (e[1] - e[0]);
-    for (const [v, text] of ticks(ex[0], ex[1], axes.x.log, Math.max(3, Math.floor(width / 90)))) {
+    for (const [v, text] of ticks(ex[0], ex[1], axes.x.log, Math.max(4, Math.floor(width / 80)))) {
       const p = from + share(axes.x, ex)(v) * (til - from);
       nodes.push(svg("line", { x1: p, x2: p, y1: margin.top, y2: bottom, class: "fw-grid" }), svg("text", { x: p, y: bottom + 14, "text-anchor": "middle" }, text));
     }
@@ -432,6 +443,9 @@ function chart(view, { title, x, y, height = 190, onBrush = null, onPick = null,
         pen = "L";
       }
       nodes.push(svg("path", { d, fill: "none", stroke: line.colour, "stroke-width": line.width || 1.6, opacity: line.opacity ?? 1, "stroke-dasharray": line.dash || "none", "stroke-linejoin": "round" }));
+    }
+    for (const line of content.lines || []) { // a line of one point is a dot
+      if (line.x.length === 1 && isFinite(line.y[0]) && line.y[0] !== null) nodes.push(svg("circle", { cx: scaleX(line.x[0]), cy: scaleY(line.y[0]), r: 3, fill: line.colour }));
     }
     for (const m of content.marks || []) nodes.push(svg("line", { x1: scaleX(m), x2: scaleX(m), y1: margin.top, y2: bottom, stroke: "var(--fw-accent)", "stroke-width": 1.5 }));
     for (const p of content.points || []) {

@@ -35,7 +35,7 @@ function build({ model, el }) {
   const hist = chart(view, { title: "Channels by signal", label: "sorted signal of the kept channels", height: 170, x: { title: "channel, loudest first" }, y: { title: "", log: true } });
   view.body.append(h("div", { class: "fw-row", style: "flex:1 1 100%" }, metric.row, scale), timeRow,
     h("div", { style: "flex:1 1 100%;display:grid;grid-template-columns:auto 1fr;min-width:0" }, left, h("div", { style: "position:relative;min-width:0" }, canvas, over), h("span"), below),
-    h("div", { style: "flex:1 1 100%" }, words, lost), h("div", { class: "fw-col", style: "flex-basis:280px" }, plot.host), h("div", { class: "fw-col", style: "flex-basis:280px" }, hist.host));
+    h("div", { style: "flex:1 1 100%" }, words, lost), total() > 1 ? h("div", { class: "fw-col", style: "flex-basis:280px" }, plot.host) : "", h("div", { class: "fw-col", style: "flex-basis:280px" }, hist.host));
 
   const value = (name, c) => (name === "selector" ? selectors[now * C + c] : !selectors[now * C + c] ? NaN : name === "mask" ? masks[now * C + c] : strength[c]);
   const rgb = MAPS.magnitude.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
