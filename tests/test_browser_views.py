@@ -20,7 +20,7 @@ SALT = f"Crystal(np.eye(3) * 5.64, [11] * 4 + [17] * 4, {SITES})"
 IMPORTS = """import numpy as np
 from fourier_workbench import Crystal
 from fourier_workbench.widgets import explore, gallery, play, show_ladder, watch"""
-SLOW = 90_000  # software WebGL on a busy machine
+SLOW = 180_000  # software WebGL on a busy machine
 
 
 def kernel(page: Page, code: str) -> str:
@@ -39,6 +39,7 @@ def kernel(page: Page, code: str) -> str:
 def opened(browser: Browser, lab: JupyterLab, name: str, *cells: str) -> Page:
     "A notebook of `cells`, run from top to bottom without an error."
     write_notebook(lab.root / f"{name}.ipynb", *cells)
+    browser.context.set_default_timeout(SLOW)
     page = browser.open_notebook(lab, f"{name}.ipynb")
     browser.run_all(page)
     assert not browser.errors(page)
