@@ -146,7 +146,7 @@ def _best_counts(alpha, zero, counts, basis, grid, method, restarts):
     choices = _count_choices(zero, counts)
     nodes, residual, stages = _solve_all(alpha, choices[0], basis, grid, method, restarts)
     for choice in choices[1:]:
-        # 0.6 away from a whole number is the most that noise on one mode explains before the rest of the modes disagree
+        # a number of atoms more than one away from the zero mode is not worth the work
         near = torch.nonzero((choice != choices[0]) & ((zero - choice).abs() < 1.1) & (residual > CERTAIN)).flatten()
         if not len(near):
             continue
@@ -207,15 +207,19 @@ def recover(
     reason in `.reasons`. Raises `RecoveryError` for arguments with which nothing can be recovered.
     """
     _check_arguments(fc, basis, grid, method, policy, counts)
-    alpha = basis.hermitian(torch.nan_to_num(fc.coefficients))
+    given = torch.nan_to_num(fc.coefficients)
+    alpha = basis.hermitian(given)
     zero = alpha[..., basis.zero].real
     filled, reasons = _filled_slots(fc, zero, policy, grid**3)
-    filled &= torch.tensor([reason is None for reason in reasons], device=filled.device).unsqueeze(1)
+    filled &= torch.tensor([reason is None for reason in reasons], dtype=torch.bool, device=filled.device).unsqueeze(1)
     for i in torch.nonzero((filled & (zero > max_atoms)).any(1)).flatten().tolist():
         reasons[i], filled[i] = "budget", False
     place = torch.nonzero(filled)
     flat = alpha[filled]
     nodes, residual, stages = _best_counts(flat, zero[filled].cpu(), counts, basis, grid, method, restarts)
+    # what no real density can explain counts against the certificate too
+    skew = (given - alpha)[filled].abs().square().sum(-1) / flat.abs().square().sum(-1).clamp_min(1e-12)
+    residual = torch.sqrt(residual**2 + skew.cpu())
     return _assemble(
         fc,
         grid,
