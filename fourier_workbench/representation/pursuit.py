@@ -5,6 +5,7 @@
 # %% ../../nbs/api/12_pursuit.ipynb #77de68da
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from .fourier import FourierBasis, coefficients_from_nodes, density
 
 # %% auto #0
-__all__ = ['pursue', 'padded_residuals']
+__all__ = ['Seen', 'pursue', 'padded_residuals']
 
 # %% ../../nbs/api/12_pursuit.ipynb #c1dfd96e
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def _pick(
     return (at * c.step + offset) % c.grid, value
 
 # %% ../../nbs/api/12_pursuit.ipynb #b1d57811
-def _greedy(left: Float32[Tensor, "T p p p"], counts: Int64[Tensor, " T"], c: _Coarse) -> Int64[Tensor, "T n 3"]:
+Seen = Callable[[int, Tensor, int], None]  # row, its nodes after a step, the one that was picked
+
+
+def _greedy(
+    left: Float32[Tensor, "T p p p"], counts: Int64[Tensor, " T"], c: _Coarse, seen: Seen | None
+) -> Int64[Tensor, "T n 3"]:
     """Greedy removal of tasks sorted by falling size; `left` becomes what no atom explains."""
     most = int(counts[0])
     nodes = torch.zeros(len(left), most, 3, dtype=torch.int64, device=left.device)
@@ -86,9 +92,12 @@ def _greedy(left: Float32[Tensor, "T p p p"], counts: Int64[Tensor, " T"], c: _C
         m = int((counts > k).sum())
         nodes[:m, k], _ = _pick(left[:m], nodes[:m, :k], every[:m, :k], c)
         _add(left[:m], nodes[:m, k], -1, c)
+        if seen is not None:
+            for row in range(m):
+                seen(row, nodes[row, : k + 1], k)
     return nodes
 
-
+# %% ../../nbs/api/12_pursuit.ipynb #7b52009b
 def _at(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], c: _Coarse) -> Float32[Tensor, " T"]:
     """Density at one fine node of each task."""
     x, y, z = (c.seen[nodes[:, axis]] / c.points for axis in range(3))
@@ -103,6 +112,7 @@ def _repick(
     done: float,
     sweeps: int,
     c: _Coarse,
+    seen: Seen | None,
 ) -> None:
     """Put each atom back and choose its node again, in turn, until none moves; in place."""
     open_ = torch.nonzero(left.flatten(1).square().sum(1) > done * counts).flatten()
@@ -122,16 +132,26 @@ def _repick(
             atoms[:m, k] = torch.where(better[:, None], new, old)
             _add(rest[:m], atoms[:m, k], -1, c)
             moved[:m] |= better
+            if seen is not None:
+                for row in torch.nonzero(better).flatten().tolist():
+                    seen(int(open_[row]), atoms[row, : int(n[row])], k)
         left[open_], nodes[open_] = rest, atoms
         open_ = open_[moved & (rest.flatten(1).square().sum(1) > done * n)]
 
-# %% ../../nbs/api/12_pursuit.ipynb #17ba0791
+# %% ../../nbs/api/12_pursuit.ipynb #bd307a3e
 def pursue(
-    alpha: Complex64[Tensor, "T M"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int, sweeps: int = 12
+    alpha: Complex64[Tensor, "T M"],
+    counts: Int64[Tensor, " T"],
+    basis: FourierBasis,
+    grid: int,
+    *,
+    sweeps: int = 12,
+    watch: Seen | None = None,
 ) -> Int64[Tensor, "T n 3"]:
     """Nodes of tasks with `counts` atoms by cyclic matching pursuit; rows are padded with zeros to the largest task.
 
-    `sweeps`: rounds of second thoughts at most. For cubic truncation, whose kernel is separable.
+    `sweeps`: rounds of second thoughts at most. `watch` is called with task, nodes, and index of the node picked or moved. For
+    cubic truncation, whose kernel is separable.
     """
     if not len(alpha):
         return torch.zeros(0, 0, 3, dtype=torch.int64, device=alpha.device)
@@ -139,13 +159,19 @@ def pursue(
     order = torch.argsort(counts, descending=True, stable=True)
     left = density(alpha[order], basis, c.points).contiguous()
     sizes = counts[order].to(alpha.device)
-    nodes = _greedy(left, sizes, c)
-    _repick(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, sweeps, c)
+
+    def seen(row: int, found: Tensor, picked: int) -> None:
+        if watch is not None:
+            watch(int(order[row]), found, picked)
+
+    told = None if watch is None else seen
+    nodes = _greedy(left, sizes, c, told)
+    _repick(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, sweeps, c, told)
     out = torch.empty_like(nodes)
     out[order] = nodes
     return out
 
-
+# %% ../../nbs/api/12_pursuit.ipynb #fa35e192
 def padded_residuals(
     nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int
 ) -> Float32[Tensor, " T"]:

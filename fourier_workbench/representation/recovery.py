@@ -5,18 +5,22 @@
 # %% ../../nbs/api/13_recovery.ipynb #77de68da
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from ..crystal import Crystal
 from ..errors import CrystalError, RecoveryError, RepresentationError
 from .fourier import MAX_SLOTS, FourierBasis, FourierCrystals, check_grid
 from .lattice import log_to_lattice
-from .solver import CERTAIN, Method, solve
+from .solver import CERTAIN, Method, Solved, solve
+from .trace import Trace, Tracer
+from .uniqueness import loose, settle
 
 # %% auto #0
 __all__ = ['Policy', 'Recovery', 'recover']
@@ -31,6 +35,8 @@ class Recovery:
 
     `crystals`: None where rejected. `reasons`: None where accepted. `stages`: for each crystal the stage that solved each of its
     species. `residuals` (B,): ‖F(U) − α‖ / ‖α‖ over all species of a crystal. `counts` (B, 6): atoms taken in each slot.
+    `unique`: False where some atoms can slide without a change of the coefficients, None where rejected. `merged` (B,): slots
+    whose species stands in an earlier slot too. `traces`: what was tried, with `trace=True`.
     """
 
     crystals: list[Crystal | None]
@@ -38,6 +44,9 @@ class Recovery:
     stages: list[tuple[str, ...]]
     residuals: Float32[Tensor, " B"]
     counts: Int64[Tensor, "B 6"]
+    unique: list[bool | None]
+    merged: Int64[Tensor, " B"]
+    traces: list[Trace | None] | None = None
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -50,57 +59,79 @@ class Recovery:
         why = ", ".join(f"{n} {reason}" for reason, n in sorted(lost.items()))
         return f"Recovery({len(self) - sum(lost.values())} of {len(self)} crystals{'; ' + why if why else ''})"
 
+    def _repr_html_(self, most: int = 20) -> str:
+        """A table of the first crystals for a notebook."""
+        rows = []
+        for i in range(min(len(self), most)):
+            crystal, unique = self.crystals[i], {None: "", True: "yes", False: "no"}[self.unique[i]]
+            what = escape(crystal.formula) if crystal is not None else f"rejected: {escape(str(self.reasons[i]))}"
+            stages = escape(", ".join(self.stages[i]))
+            cells = (i, what, f"{float(self.residuals[i]):.1e}", stages, unique)
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        head = "".join(f"<th>{name}</th>" for name in ("", "crystal", "residual", "stage of each species", "unique"))
+        more = f"<p>and {len(self) - most} more</p>" if len(self) > most else ""
+        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{''.join(rows)}</table>{more}"
+
 # %% ../../nbs/api/13_recovery.ipynb #c1dfd96e
-def _count_choices(zero: Float32[Tensor, " T"], counts: Literal["round", "search"]) -> list[Int64[Tensor, " T"]]:
-    """Numbers of atoms to try for each task, the nearest first."""
+def _best_counts(
+    alpha: Complex64[Tensor, "T M"], zero: Float32[Tensor, " T"], search: bool, basis: FourierBasis, grid: int, how: dict
+) -> Solved:
+    """Tasks solved with the number of atoms nearest to the zero mode, or with that of its neighbours that leaves least."""
+    watch = how["watch"]
     nearest = zero.round().long().clamp_min(1)
-    if counts == "round":
-        return [nearest]
-    return [nearest, (nearest - 1).clamp_min(1), nearest + 1]
-
-
-def _best_counts(alpha, zero, counts, basis, grid, method, restarts):
-    """Nodes, residuals, stages with the number of atoms that leaves the least residual."""
-    choices = _count_choices(zero, counts)
-    nodes, residual, stages = solve(alpha, choices[0], basis, grid, method, restarts)
-    for choice in choices[1:]:
+    best = solve(alpha, nearest, basis, grid, **how)
+    for choice in (nearest - 1, nearest + 1) if search else ():
         # a number of atoms more than one away from the zero mode is not worth the work
-        near = torch.nonzero((choice != choices[0]) & ((zero - choice).abs() < 1.1) & (residual > CERTAIN)).flatten()
+        near = torch.nonzero((choice > 0) & ((zero - choice).abs() < 1.1) & (best.residual > CERTAIN)).flatten()
         if not len(near):
             continue
-        more, better, how = solve(alpha[near], choice[near], basis, grid, method, restarts)
-        for k, task in enumerate(near.tolist()):
-            if better[k] < residual[task]:
-                nodes[task], residual[task], stages[task] = more[k], better[k], how[k]
-    return nodes, residual, stages
+
+        def seen(task: int, *step, near=near) -> None:
+            watch(int(near[task]), *step)
+
+        more = solve(alpha[near], choice[near], basis, grid, **{**how, "watch": watch and seen})
+        better = more.residual < best.residual[near]
+        wider = max(best.nodes.shape[1], more.nodes.shape[1])
+        best.nodes = torch.nn.functional.pad(best.nodes, (0, 0, 0, wider - best.nodes.shape[1]))
+        best.nodes[near[better]] = 0
+        best.counts[near[better]] = more.counts[better]
+        best.put(near[better], more.nodes[better], more.residual[better], [more.stages[i] for i in torch.nonzero(better)])
+    return best
 
 # %% ../../nbs/api/13_recovery.ipynb #fe5dbbce
+def _repeated(fc: FourierCrystals, filled: Bool[Tensor, "B 6"]) -> Int64[Tensor, " B"]:
+    """Filled slots whose species stands in another filled slot before."""
+    kinds = torch.where(filled, fc.species, -torch.arange(1, MAX_SLOTS + 1, device=filled.device))
+    return (kinds.sort(1).values.diff(dim=1) == 0).sum(1)
+
+
 def _filled_slots(
-    fc: FourierCrystals, zero: Float32[Tensor, "B 6"], policy: Policy, limit: int
+    fc: FourierCrystals, zero: Float32[Tensor, "B 6"], policy: Policy, grid: int, max_atoms: int
 ) -> tuple[Bool[Tensor, "B 6"], list[str | None]]:
     """Slots to recover, and the crystals rejected before that."""
     named, counted = fc.species > 0, zero.round() >= 1
-    finite = torch.isfinite(torch.view_as_real(fc.coefficients)).flatten(1).all(1) & torch.isfinite(fc.lattice).all(1)
+    nothing = torch.zeros_like(named)
     filled = {"strict": named & counted, "trust_species": named, "trust_count": named & counted}[policy]
-    clash = {"strict": named ^ counted, "trust_species": torch.zeros_like(named), "trust_count": counted & ~named}[
-        policy
-    ].any(1)
-    kinds = torch.where(filled, fc.species, -torch.arange(1, MAX_SLOTS + 1, device=named.device))
-    twice = (kinds.sort(1).values.diff(dim=1) == 0).any(1)
-    reasons: list[str | None] = []
-    for i in range(len(fc)):
-        given = None if fc.reasons is None else fc.reasons[i]
-        many = (zero[i] > limit).any() or (policy == "strict" and (zero[i] < -0.5).any())
-        checks = [
-            (given is not None, given),
-            (not finite[i], "invalid"),
-            (many, "count"),
-            (clash[i], "count"),
-            (policy == "strict" and twice[i], "species_conflict"),
-            (not filled[i].any(), "empty"),
-        ]
-        reasons.append(next((reason for bad, reason in checks if bad), None))
-    return filled, reasons
+    clash = {"strict": named ^ counted, "trust_species": nothing, "trust_count": counted & ~named}[policy]
+    # a sum is NaN or infinite when one of its terms is, and takes one pass
+    finite = torch.isfinite(torch.view_as_real(fc.coefficients).sum((1, 2, 3))) & torch.isfinite(fc.lattice).all(1)
+    many = (zero > grid**3) | ((zero < -0.5) if policy == "strict" else nothing)
+    checks = {
+        "invalid": ~finite,
+        "count": (many | clash).any(1),
+        "species_conflict": (_repeated(fc, filled) > 0) if policy == "strict" else nothing[:, 0],
+        "empty": ~filled.any(1),
+        "budget": (filled & (zero > max_atoms)).any(1),
+    }
+    names = (None, *checks)
+    first = torch.stack([torch.ones_like(finite), *checks.values()]).int().cpu()
+    first[0] = 0  # nobody objects
+    which = torch.where(first.any(0), first.argmax(0), 0)
+    reasons = [names[i] for i in which.tolist()]
+    if fc.reasons is not None:
+        reasons = [given or reason for given, reason in zip(fc.reasons, reasons, strict=True)]
+    good = torch.tensor([reason is None for reason in reasons], dtype=torch.bool, device=filled.device)
+    return filled & good.unsqueeze(1), reasons
 
 # %% ../../nbs/api/13_recovery.ipynb #b1d57811
 def recover(
@@ -115,42 +146,40 @@ def recover(
     min_distance: float = 0.0,
     max_atoms: int = 512,
     restarts: int = 3,
+    original_cell: bool = False,
+    trace: bool = False,
 ) -> Recovery:
     """Crystals from lattice, species and Fourier coefficients alone (paper A.3, G).
 
-    `method`: `paper` runs the three stages of App. G as written; `robust` pursues all tasks
-    together on a coarse grid, then tries Gauss–Newton, the null space and descent with restarts on what is left.
-    `tolerance`: largest relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples).
-    `policy`: what to do when classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å).
-    `max_atoms`: most atoms of one species that are attempted. Rejected crystals have a
-    reason in `.reasons`. Raises `RecoveryError` for arguments with which nothing can be recovered.
+    `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, pursues what
+    that leaves on a finer grid, and then tries Gauss–Newton, the null space and descent with `restarts`. `tolerance`: largest
+    relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples). `policy`: what to do when
+    classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`: most atoms of one
+    species that are attempted; with `restarts` it bounds the work. `original_cell`: undo the shears of `encode(shear="search")`.
+    `trace`: keep every step. Rejected crystals have a reason in `.reasons`. Raises `RecoveryError` for arguments with which
+    nothing can be recovered.
     """
     _check_arguments(fc, basis, grid, method, policy, counts)
-    given = torch.nan_to_num(fc.coefficients)
-    alpha = basis.hermitian(given)
-    zero = alpha[..., basis.zero].real
-    filled, reasons = _filled_slots(fc, zero, policy, grid**3)
-    filled &= torch.tensor([reason is None for reason in reasons], dtype=torch.bool, device=filled.device).unsqueeze(1)
-    for i in torch.nonzero((filled & (zero > max_atoms)).any(1)).flatten().tolist():
-        reasons[i], filled[i] = "budget", False
-    place = torch.nonzero(filled)
-    flat = alpha[filled]
-    nodes, residual, stages = _best_counts(flat, zero[filled].cpu(), counts, basis, grid, method, restarts)
+    zero = fc.coefficients[..., basis.zero].real
+    filled, reasons = _filled_slots(fc, zero, policy, grid, max_atoms)
+    place, zero = torch.nonzero(filled), zero[filled]
+    alpha, skew = _real_part(fc.coefficients[filled], basis)
+    tracer = Tracer(alpha, basis, grid) if trace else None
+    how = {"method": method, "restarts": restarts, "watch": tracer}
+    solved = _best_counts(alpha, zero, counts == "search", basis, grid, how)
+    norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1).clamp_min(1e-6)
     # what no real density can explain counts against the certificate too
-    skew = (given - alpha)[filled].abs().square().sum(-1) / flat.abs().square().sum(-1).clamp_min(1e-12)
-    residual = torch.sqrt(residual**2 + skew.cpu())
-    return _assemble(
-        fc,
-        grid,
-        place.tolist(),
-        nodes,
-        residual,
-        flat.abs().square().sum(-1).cpu(),
-        stages,
-        reasons,
-        tolerance,
-        min_distance,
-    )
+    solved.residual = torch.sqrt(solved.residual**2 + (skew / norm) ** 2)
+    merged = _repeated(fc, filled).cpu()
+    found = _assemble(fc, basis, grid, place.cpu(), solved, norm.cpu(), reasons, tolerance, min_distance, merged)
+    if tracer is not None:
+        found = _with_traces(found, tracer, place.tolist(), fc)
+    if original_cell and fc.shears is not None:
+        from fourier_workbench.representation.shears import unsheared  # shears are searched by recovering
+
+        pairs = zip(found.crystals, fc.shears.cpu().numpy(), strict=True)
+        found.crystals[:] = [None if crystal is None else unsheared(crystal, shear) for crystal, shear in pairs]
+    return found
 
 # %% ../../nbs/api/13_recovery.ipynb #17ba0791
 def _check_arguments(
@@ -174,44 +203,91 @@ def _check_arguments(
             raise RecoveryError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 
 
-def _assemble(fc, grid, place, nodes, residual, power, stages, reasons, tolerance, min_distance) -> Recovery:
-    """Put the species of each crystal together again, and judge the whole."""
-    n = len(fc)
-    error, norm, counts = torch.zeros(n), torch.zeros(n), torch.zeros(n, MAX_SLOTS, dtype=torch.int64)
-    parts: list[list[tuple[int, Tensor, str]]] = [[] for _ in range(n)]
-    for task, (i, slot) in enumerate(place):
-        error[i] += residual[task] ** 2 * power[task]
-        norm[i] += power[task]
-        counts[i, slot] = len(nodes[task])
-        parts[i].append((int(fc.species[i, slot]), nodes[task], stages[task]))
-    total = torch.sqrt(error / norm.clamp_min(1e-12))
-    total[norm == 0] = float("inf")
-    worst = torch.zeros(n)
-    for task, (i, _) in enumerate(place):
-        worst[i] = max(worst[i], residual[task])
-    crystals: list[Crystal | None] = []
-    lattices = log_to_lattice(torch.nan_to_num(fc.lattice.double().cpu()).clamp(-20, 20)).numpy()
-    for i in range(n):
-        crystal, reason = None, reasons[i]
-        if reason is None and not worst[i] <= tolerance:
-            reason = "residual"
-        if reason is None:
-            crystal, reason = _crystal(lattices[i], parts[i], grid, min_distance)
-        crystals.append(crystal)
-        reasons[i] = reason
-    return Recovery(crystals, reasons, [tuple(stage for _, _, stage in part) for part in parts], total, counts)
+def _real_part(
+    given: Complex64[Tensor, "T M"], basis: FourierBasis
+) -> tuple[Complex64[Tensor, "T M"], Float32[Tensor, " T"]]:
+    """Coefficients of the nearest real density, and the norm of what was taken away."""
+    odd = 0.5 * (basis.to_half(given) - given[:, : basis.zero + 1].flip(1).conj())
+    squares = torch.view_as_real(odd).square().sum(2)
+    skew = (2 * squares.sum(1) - squares[:, 0]).sqrt()
+    return (basis.hermitian(given) if (skew > 0).any() else given), skew
 
-# %% ../../nbs/api/13_recovery.ipynb #7b52009b
-def _crystal(lattice, parts, grid: int, min_distance: float) -> tuple[Crystal | None, str | None]:
-    """One crystal from its species' nodes, or the reason why not."""
-    numbers = torch.cat([torch.full((len(nodes),), z) for z, nodes, _ in parts])
-    nodes = torch.cat([nodes for _, nodes, _ in parts])
-    if len(torch.unique(nodes, dim=0)) < len(nodes):
-        return None, "collision"
-    try:
-        crystal = Crystal(lattice, numbers.numpy(), (nodes.double() / grid).numpy())
-        if min_distance:
-            crystal.check_distances(min_distance)
-    except CrystalError as error:
-        return None, error.reason
-    return crystal, None
+
+def _with_traces(found: Recovery, tracer: Tracer, place: list[list[int]], fc: FourierCrystals) -> Recovery:
+    """The same recovery with the steps of its species."""
+    parts: list[list] = [[] for _ in range(len(found))]
+    for task, (i, slot) in enumerate(place):
+        parts[i].append(tracer.species(task, int(fc.species[i, slot]), slot))
+    return replace(found, traces=[Trace(tuple(part)) if part else None for part in parts])
+
+# %% ../../nbs/api/13_recovery.ipynb #bd307a3e
+def _assemble(fc, basis, grid, place, solved, norm, reasons, tolerance, min_distance, merged) -> Recovery:
+    """Put the species of each crystal together again, and judge the whole."""
+    n, of_crystal = len(fc), place[:, 0]
+    residual, sizes = solved.residual.cpu(), solved.counts.cpu()
+    error = torch.zeros(n).index_add_(0, of_crystal, (residual * norm).square())
+    total = torch.sqrt(error / torch.zeros(n).index_add_(0, of_crystal, norm.square()))
+    total[total.isnan()] = torch.inf  # no species at all
+    worst = torch.zeros(n).scatter_reduce_(0, of_crystal, residual, "amax").tolist()
+    counts = torch.zeros(n, MAX_SLOTS, dtype=torch.int64)
+    counts[of_crystal, place[:, 1]] = sizes
+    stages: list[tuple[str, ...]] = [()] * n
+    for i, stage in zip(of_crystal.tolist(), solved.stages, strict=True):
+        stages[i] += (stage,)
+    reasons = [
+        "residual" if reason is None and not left <= tolerance else reason
+        for reason, left in zip(reasons, worst, strict=True)
+    ]
+    fits = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)[of_crystal]
+    slides = torch.zeros(len(place), dtype=torch.bool)
+    slides[fits] = loose(solved.nodes[fits.to(solved.nodes.device)], sizes[fits], basis, grid).cpu()
+    tied = torch.zeros(n, dtype=torch.bool).index_put_((of_crystal[slides],), torch.tensor(True))
+    real = torch.arange(solved.nodes.shape[1]) < sizes[:, None]
+    nodes = solved.nodes.cpu()[real].numpy()
+    numbers = fc.species.cpu()[of_crystal, place[:, 1]].repeat_interleave(sizes).numpy()
+    owner = of_crystal.repeat_interleave(sizes).numpy()
+    lattices = log_to_lattice(torch.nan_to_num(fc.lattice.double().cpu()).clamp(-20, 20)).numpy()
+    crystals = _crystals(nodes, numbers, owner, lattices, basis, grid, reasons, tied.tolist(), min_distance)
+    unique = [None if crystal is None else not slid for crystal, slid in zip(crystals, tied.tolist(), strict=True)]
+    return Recovery(crystals, reasons, stages, total, counts, unique, merged)
+
+# %% ../../nbs/api/13_recovery.ipynb #fa35e192
+def _crystals(
+    nodes: Int64[np.ndarray, "N 3"],
+    numbers: Int64[np.ndarray, " N"],
+    owner: Int64[np.ndarray, " N"],
+    lattices: Float64[np.ndarray, "B 3 3"],
+    basis: FourierBasis,
+    grid: int,
+    reasons: list[str | None],
+    tied: list[bool],
+    min_distance: float,
+) -> list[Crystal | None]:
+    """Crystals from the atoms of a batch, sorted by crystal; sets the reasons of those that are none."""
+    n = len(reasons)
+    bounds = np.searchsorted(owner, np.arange(n + 1)).tolist()
+    for i in (i for i in range(n) if tied[i]):
+        mine = slice(bounds[i], bounds[i + 1])
+        nodes[mine] = settle(nodes[mine], numbers[mine], lattices[i], basis, grid)
+    places = ((owner * grid + nodes[:, 0]) * grid + nodes[:, 1]) * grid + nodes[:, 2]
+    _, first = np.unique(places, return_index=True)
+    twice = set(np.delete(owner, first).tolist())
+    frac = nodes / grid
+    edges, volumes = np.linalg.norm(lattices, axis=2), np.linalg.det(lattices)
+    doubtful = ~((edges.min(1) > 0.1) & (edges.max(1) < 1e4) & (volumes > 1e-2 * edges.prod(1)))
+    for array in (lattices, numbers, frac):
+        array.setflags(write=False)
+    crystals: list[Crystal | None] = [None] * n
+    for i in (i for i in range(n) if reasons[i] is None):
+        arrays = lattices[i], numbers[bounds[i] : bounds[i + 1]], frac[bounds[i] : bounds[i + 1]]
+        if i in twice:
+            reasons[i] = "collision"
+            continue
+        try:
+            crystal = Crystal(*arrays) if doubtful[i] else Crystal.trusted(*arrays)
+            if min_distance:
+                crystal.check_distances(min_distance)
+            crystals[i] = crystal
+        except CrystalError as error:
+            reasons[i] = error.reason
+    return crystals

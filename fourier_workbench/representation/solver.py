@@ -5,14 +5,16 @@
 # %% ../../nbs/api/12_solver.ipynb #77de68da
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Complex64, Float32, Int64
+from jaxtyping import Bool, Complex64, Float32, Int64
 from torch import Tensor
 
 from .fourier import FourierBasis, density
+from .glance import glance
 from .nullspace import candidate_nodes, most_atoms, null_nodes, null_polynomial
 from fourier_workbench.representation.peaks import (
     atom_kernel,
@@ -23,13 +25,21 @@ from fourier_workbench.representation.peaks import (
     residuals,
 )
 from .pursuit import padded_residuals, pursue
+from .rows import nodes_in_rows
 
 # %% auto #0
-__all__ = ['Method', 'CERTAIN', 'solve']
+__all__ = ['Method', 'Watch', 'CERTAIN', 'Solved', 'solve']
 
 # %% ../../nbs/api/12_solver.ipynb #c1dfd96e
 Method = Literal["robust", "paper"]
+Watch = Callable[[int, str, Tensor, int | None], None]  # task, stage, nodes after a step, row that was picked
 CERTAIN = 1e-5  # relative residual below which nodes explain the coefficients to single precision
+
+
+def _clash(nodes: Int64[Tensor, "T n 3"], grid: int) -> Bool[Tensor, " T"]:
+    """Whether two atoms of a task stand on one node."""
+    place = (nodes[..., 0] * grid + nodes[..., 1]) * grid + nodes[..., 2]
+    return (place.sort(1).values.diff(dim=1) == 0).any(1)
 
 
 @dataclass
@@ -39,30 +49,45 @@ class _Best:
     nodes: Int64[Tensor, "T n 3"]
     residual: Float32[Tensor, " T"]
     stage: list[str]
+    grid: int
+    watch: Watch | None = None
 
     def offer(
-        self, nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], where: Int64[Tensor, " t"], stage: str
+        self,
+        nodes: Int64[Tensor, "t n 3"],
+        residual: Float32[Tensor, " t"],
+        where: Int64[Tensor, " t"],
+        stage: str,
+        one_by_one: bool = False,
     ) -> None:
-        """Take what is better than before."""
-        better = residual < self.residual[where] * (1 - 1e-6)
+        """Take what is better than before. `one_by_one`: the rows are in the order in which the atoms were picked."""
+        better = (residual < self.residual[where] * (1 - 1e-6)) & ~_clash(nodes, self.grid)
         self.nodes[where[better]], self.residual[where[better]] = nodes[better], residual[better]
         for i in where[better].tolist():
             self.stage[i] = stage
+        if self.watch is not None:
+            for i, found in zip(where.tolist(), nodes, strict=True):
+                for k in range(len(found) if one_by_one else 0):
+                    self.watch(i, stage, found[: k + 1], k)
+                if not one_by_one:
+                    self.watch(i, stage, found, None)
 
     def open(self) -> Int64[Tensor, " t"]:
         """Tasks not yet solved for certain."""
         return torch.nonzero(self.residual > CERTAIN).flatten()
 
 # %% ../../nbs/api/12_solver.ipynb #fe5dbbce
-def _paper(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int) -> _Best:
+def _paper(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, watch: Watch | None = None) -> _Best:
     """Nodes of tasks with `n` atoms each by the three stages of App. G."""
     kernel, rho = atom_kernel(basis, grid).to(alpha.device), density(alpha, basis, grid)
     first = highest_nodes(rho, n)
-    best = _Best(first, residuals(first, alpha, basis, grid), ["highest"] * len(alpha))
+    every = torch.arange(len(alpha), device=alpha.device)
+    best = _Best(first.clone(), torch.full((len(alpha),), torch.inf, device=alpha.device), [""] * len(alpha), grid, watch)
+    best.offer(first, residuals(first, alpha, basis, grid), every, "highest")
     open_ = best.open()
     if len(open_):
         nodes = greedy_removal(rho[open_], n, kernel)
-        best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "greedy")
+        best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "greedy", one_by_one=True)
     open_ = best.open()
     if len(open_):
         nodes = gauss_newton(best.nodes[open_], alpha[open_], basis, grid)
@@ -71,7 +96,7 @@ def _paper(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: i
 
 # %% ../../nbs/api/12_solver.ipynb #b1d57811
 def _null_space(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int) -> None:
-    """Zeros of the null polynomial; where there are more zeros than atoms, least squares among them."""
+    """Zeros of the null polynomial; where there are more zeros than atoms, least squares among them, then rows of atoms."""
     if basis.truncation != "cubic" or n > most_atoms(basis):
         return
     for task in best.open().split(8):
@@ -79,17 +104,18 @@ def _null_space(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: Fou
         nodes = null_nodes(p, n)
         best.offer(nodes, residuals(nodes, alpha[task], basis, grid), task, "null_space")
         for k, one in enumerate(task.tolist()):
-            if best.residual[one] > CERTAIN:
-                picked = candidate_nodes(p[k], alpha[one], n, basis)
+            for stage, find in (("candidates", candidate_nodes), ("rows", nodes_in_rows)):
+                picked = find(p[k], alpha[one], n, basis) if best.residual[one] > CERTAIN else None
                 if picked is not None:
                     where = task[k : k + 1]
-                    best.offer(picked[None], residuals(picked[None], alpha[where], basis, grid), where, "candidates")
+                    best.offer(picked[None], residuals(picked[None], alpha[where], basis, grid), where, stage)
 
 
 def _rescue(
     best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, restarts: int
 ) -> None:
     """What pursuit left open: Gauss–Newton, the null space, then descent over the whole grid with restarts."""
+    kernel = None
     for attempt in range(restarts + 1):
         open_ = best.open()
         if not len(open_):
@@ -100,52 +126,95 @@ def _rescue(
         if attempt == 0:
             _null_space(best, alpha, n, basis, grid)
             continue
-        kernel = atom_kernel(basis, grid).to(alpha.device)
+        kernel = atom_kernel(basis, grid).to(alpha.device) if kernel is None else kernel
         for k in best.open().split(32):
             start = nodes[torch.isin(open_, k)]
             moved = descend(start, density(alpha[k], basis, grid), kernel)
             best.offer(moved, residuals(moved, alpha[k], basis, grid), k, "descent")
 
 # %% ../../nbs/api/12_solver.ipynb #7b52009b
-def _first(
-    alpha: Complex64[Tensor, "T M"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int, part: int = 256
-) -> tuple[Int64[Tensor, "T n 3"], Float32[Tensor, " T"]]:
-    """Pursuit of all tasks together, those of like size in one part, and what it leaves."""
-    nodes = torch.zeros(len(alpha), int(counts.max()) if len(counts) else 0, 3, dtype=torch.int64, device=alpha.device)
-    residual = torch.ones(len(alpha), device=alpha.device)
-    for here in torch.argsort(counts, descending=True, stable=True).split(part):
-        size = counts[here].to(alpha.device)
-        found = pursue(alpha[here], size, basis, grid)
-        nodes[here, : found.shape[1]] = found
-        residual[here] = padded_residuals(found, size, alpha[here], basis, grid)
-    return nodes, residual
+@dataclass
+class Solved:
+    """Nodes of tasks (the first `counts` rows of each, then zeros), relative residuals, and the stages that found them."""
+
+    nodes: Int64[Tensor, "T n 3"]
+    counts: Int64[Tensor, " T"]
+    residual: Float32[Tensor, " T"]
+    stages: list[str]
+
+    def open(self) -> Int64[Tensor, " t"]:
+        """Tasks not yet solved for certain, the largest first."""
+        open_ = torch.nonzero(self.residual > CERTAIN).flatten()
+        return open_[torch.argsort(self.counts[open_], descending=True, stable=True)]
+
+    def put(self, where: Int64[Tensor, " t"], nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], stages) -> None:
+        """Replace the results of some tasks."""
+        self.nodes[where, : nodes.shape[1]], self.residual[where] = nodes, residual
+        for i, stage in zip(where.tolist(), stages, strict=True):
+            self.stages[i] = stage
 
 
+def _fast(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, watch: Watch | None) -> None:
+    """A glance at all tasks, Gauss–Newton and pursuit of those it leaves; whoever watches sees the pursuit of all."""
+    if watch is None:
+        for part in out.open().split(768):
+            nodes, residual = glance(alpha[part], out.counts[part], basis, grid)
+            out.put(part, nodes, residual, ["glance"] * len(part))
+        open_ = out.open()
+        for n in sorted(set(out.counts[open_].tolist())):  # two atoms in one peak are Gauss–Newton's, and it is quicker
+            part = open_[out.counts[open_] == n]
+            nodes = gauss_newton(out.nodes[part, :n], alpha[part], basis, grid)
+            residual = residuals(nodes, alpha[part], basis, grid)
+            good = residual <= CERTAIN
+            out.put(part[good], nodes[good], residual[good], ["newton"] * int(good.sum()))
+    for part in out.open().split(256):
+
+        def seen(k: int, nodes: Tensor, picked: int, part=part) -> None:
+            if watch is not None:
+                watch(int(part[k]), "pursuit", nodes, picked)
+
+        nodes = pursue(alpha[part], out.counts[part], basis, grid, watch=None if watch is None else seen)
+        residual = padded_residuals(nodes, out.counts[part], alpha[part], basis, grid)
+        out.put(part, nodes, residual, ["pursuit"] * len(part))
+
+# %% ../../nbs/api/12_solver.ipynb #bd307a3e
 def solve(
     alpha: Complex64[Tensor, "T M"],
     counts: Int64[Tensor, " T"],
     basis: FourierBasis,
     grid: int,
-    method: Method,
-    restarts: int,
+    method: Method = "robust",
+    *,
+    restarts: int = 3,
+    watch: Watch | None = None,
     room: int = 1 << 24,
-) -> tuple[list[Int64[Tensor, "n 3"]], Float32[Tensor, " T"], list[str]]:
-    """Nodes, relative residuals and stages of tasks with any numbers of atoms."""
+) -> Solved:
+    """Nodes of tasks with Hermitian coefficients `alpha` and `counts` atoms each (paper G, or ours).
+
+    The work on a task is bounded by its number of atoms and `restarts`. `room`: density values held at once.
+    """
+    counts = counts.to(alpha.device)
+    most = int(counts.max()) if len(counts) else 0
+    nodes = torch.zeros(len(alpha), most, 3, dtype=torch.int64, device=alpha.device)
+    out = Solved(nodes, counts, torch.full((len(alpha),), torch.inf, device=alpha.device), [""] * len(alpha))
     fast = method == "robust" and basis.truncation == "cubic"
-    start, residual = _first(alpha, counts, basis, grid) if fast else (None, torch.ones(len(alpha), device=alpha.device))
-    stages = ["pursuit" if fast else ""] * len(alpha)
-    nodes = [] if start is None else [one[:n].cpu() for one, n in zip(start, counts.tolist(), strict=True)]
-    nodes = nodes or [torch.zeros(0, 3, dtype=torch.int64)] * len(alpha)
-    for n in sorted(set(counts[residual.cpu() > CERTAIN].tolist())):
-        here = torch.nonzero((counts == n) & (residual.cpu() > CERTAIN)).flatten()
-        for part in here.split(max(1, room // grid**3)):
-            if start is None:
-                best = _paper(alpha[part], n, basis, grid)
+    if fast:
+        _fast(out, alpha, basis, grid, watch)
+    open_ = out.open()
+    for n in sorted(set(counts[open_].tolist())):
+        for part in open_[counts[open_] == n].split(max(1, room // grid**3)):
+
+            def seen(k: int, stage: str, found: Tensor, picked: int | None, part=part) -> None:
+                if watch is not None:
+                    watch(int(part[k]), stage, found, picked)
+
+            told = None if watch is None else seen
+            if fast:
+                stages = [out.stages[i] for i in part.tolist()]
+                best = _Best(out.nodes[part, :n].clone(), out.residual[part], stages, grid, told)
             else:
-                best = _Best(start[part, :n].clone(), residual[part], ["pursuit"] * len(part))
+                best = _paper(alpha[part], n, basis, grid, told)
             if method == "robust":
                 _rescue(best, alpha[part], n, basis, grid, restarts)
-            residual[part] = best.residual
-            for k, task in enumerate(part.tolist()):
-                nodes[task], stages[task] = best.nodes[k].cpu(), best.stage[k]
-    return nodes, residual.cpu(), stages
+            out.put(part, best.nodes, best.residual, best.stage)
+    return out

@@ -42,6 +42,23 @@ def _gram(
     return gram
 
 
+def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
+    """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal."""
+    out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
+    padding = torch.arange(nodes.shape[1], device=nodes.device)
+    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1])] * 3)
+    for step in steps[1:][steps[1:].ne(0).long().argmax(1).eq(steps[1:].eq(1).long().argmax(1))].to(nodes.device):
+        need = int(step.abs().sum()) * basis.j_max + 1
+        if need > nodes.shape[1]:
+            continue
+        axis = int(step.abs().argmax())
+        line = (nodes - nodes[..., axis : axis + 1] * step * step[axis]) % grid  # where the row meets the plane node[axis] = 0
+        key = (line[..., 0] * grid + line[..., 1]) * grid + line[..., 2]
+        key = torch.where(padding < counts[:, None], key, -1 - padding).sort(1).values
+        out |= (key[:, need - 1 :] == key[:, : key.shape[1] - need + 1]).any(1)
+    return out
+
+
 def loose(
     nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int, room: int = 1 << 22
 ) -> Bool[Tensor, " T"]:
@@ -49,6 +66,7 @@ def loose(
     counts = counts.to(nodes.device)
     out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
     many = torch.nonzero(counts > basis.j_max).flatten()  # fewer cannot form a comb
+    many = many[_in_rows(nodes[many], counts[many], basis, grid)]
     if basis.truncation != "cubic":
         for i in many.tolist():
             out[i] = (stiffness(nodes[i : i + 1, : int(counts[i])], basis, grid)[0] ** 2) < SLACK
@@ -90,7 +108,7 @@ def _nearest(
     apart = (apart - np.rint(apart))[:, :, None] + images
     return float(np.linalg.norm(apart @ lattice, axis=-1).min())
 
-
+# %% ../../nbs/api/12_uniqueness.ipynb #bd307a3e
 def settle(
     nodes: Int64[np.ndarray, "N 3"],
     numbers: Int64[np.ndarray, " N"],
