@@ -41,7 +41,7 @@ def _gram(
     gram.diagonal(dim1=1, dim2=2).add_((~here).repeat_interleave(3, 1))
     return gram
 
-
+# %% ../../nbs/api/12_uniqueness.ipynb #902ba3cd
 def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
     """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal."""
     out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
@@ -84,7 +84,7 @@ def loose(
             out[part[doubtful]] = values[:, 0] < SLACK * values[:, -1]
     return out
 
-# %% ../../nbs/api/12_uniqueness.ipynb #7b52009b
+# %% ../../nbs/api/12_uniqueness.ipynb #bd307a3e
 def combs(nodes: Int64[np.ndarray, "n 3"], basis: FourierBasis, grid: int) -> Iterator[tuple[int, int, Int64[np.ndarray, " m"]]]:
     """Combs of one species: axis, spacing in nodes, and indices of the atoms."""
     sizes = [m for m in range(basis.j_max + 1, len(nodes) + 1) if grid % m == 0]
@@ -108,7 +108,7 @@ def _nearest(
     apart = (apart - np.rint(apart))[:, :, None] + images
     return float(np.linalg.norm(apart @ lattice, axis=-1).min())
 
-# %% ../../nbs/api/12_uniqueness.ipynb #bd307a3e
+# %% ../../nbs/api/12_uniqueness.ipynb #fa35e192
 def settle(
     nodes: Int64[np.ndarray, "N 3"],
     numbers: Int64[np.ndarray, " N"],
