@@ -143,6 +143,15 @@ class _Geometry(_Cell):
 
         return Atoms(numbers=self.numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: formula, lattice parameters, volume and atoms of the cell."""
+        cell = Lattice(self.lattice)
+        edges = ", ".join(f"{v:.3f}" for v in cell.abc)
+        angles = ", ".join(f"{v:.1f}" for v in cell.angles)
+        formula = "".join(f"<sub>{c}</sub>" if c.isdigit() else c for c in self.formula)
+        return (f"<div><b>{formula}</b> · {len(self)} atoms · {self.volume:.2f} Å³<br>"
+                f"<small>a, b, c = {edges} Å · α, β, γ = {angles}°</small></div>")
+
     def to_cif(self, path: Path | str | None = None) -> str:
         """The crystal as CIF text (symmetry P1), also written to `path` when one is given."""
         text = _cif_text(self)

@@ -8,6 +8,8 @@ from fourier_workbench.widgets.dashboard import Dashboard, curves_figure, watch
 from fourier_workbench.widgets.density import Explorer, density_figure, explore, truncation, wave_figure, wave_table
 from fourier_workbench.widgets.gallery import Gallery, gallery, gallery_figure
 from fourier_workbench.widgets.ladder import LadderView, ladder_figure, ladder_history, show_ladder
+from fourier_workbench.widgets.report import ReportView, report_html, show_report
+from fourier_workbench.widgets.stepper import Stepper, step, stepper_figure
 from fourier_workbench.widgets.theme import ViewError
 from fourier_workbench.widgets.trajectory import Player, play, trajectory_figure
 from fourier_workbench.widgets.view import View
@@ -18,6 +20,8 @@ __all__ = [
     "Gallery",
     "LadderView",
     "Player",
+    "ReportView",
+    "Stepper",
     "View",
     "ViewError",
     "curves_figure",
@@ -28,7 +32,11 @@ __all__ = [
     "ladder_figure",
     "ladder_history",
     "play",
+    "report_html",
     "show_ladder",
+    "show_report",
+    "step",
+    "stepper_figure",
     "trajectory_figure",
     "truncation",
     "watch",

@@ -6,7 +6,7 @@ function build({ model, el }) {
   const view = frame(model, el, {
     label: LABEL,
     actions: { play: () => steer(news()[0]?.state === "running" ? "pause" : "resume"), reset: () => { smooth.input.value = 0; logged.input.checked = true; stage.select.value = "auto"; draw(); } },
-    exports: [["PNG", "Save the first chart as PNG at twice its size", async () => save(`${view.name()}.png`, await svgToPng(view, charts[0].plot.svg))], ["HTML", "Save the dashboard as one offline page", () => view.ask("html")], ["CSV", "Save the curves as CSV", () => csv()]],
+    exports: [["PNG", "Save the first chart as PNG at twice its size", async () => save(`${view.name()}.png`, await svgToPng(view, charts[0].plot.svg))], ["HTML", "Save the dashboard as one offline page", () => view.ask("html")], ["CSV", "Save the curves as CSV", () => csv()], ["Ladder", "Open this run in the linked ladder view", () => view.ask("ladder")]],
   });
   if (!news().length) { view.body.append(h("div", { class: "fw-blank" }, "There is no run to watch.")); return () => view.end(); }
   const steer = (command) => view.tell("steer", { command });
