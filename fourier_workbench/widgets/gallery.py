@@ -44,7 +44,8 @@ SYMPREC = 0.1  # Å
 
 COLUMNS = {"formula": "formula", "n_sites": "atoms", "space_group": "space group", "volume_per_atom": "V/atom (Å³)",
            "min_distance": "min d (Å)", "residual": "residual", "e_above_hull": "E above hull (eV/atom)",
-           "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training", "reason": "rejected for"}
+           "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training",
+           "reason": "rejected for"}
 
 
 def space_group(crystal: Crystal | None, symprec: float = SYMPREC) -> str | None:

@@ -133,10 +133,11 @@ def stepper_film(
         others = [{"z": z, "nodes": (nodes / source.grid).round(5).tolist()} for z, nodes in done.items()]
         shown.append({"z": frame.z, "stage": frame.stage, "words": _words(frame), "picked": frame.picked,
                       "nodes": (frame.nodes / source.grid).round(5).tolist(),
-                      "left": (frame.left / source.grid).round(5).tolist(), "residual": float(f"{frame.residual:.4g}"), "others": others,
+                      "left": (frame.left / source.grid).round(5).tolist(), "others": others,
+                      "residual": float(f"{frame.residual:.4g}"),
                       "surfaces": left_surfaces(rho, source.lattice, share * source.modes, packer)})
     kinds = {species.number for species in source.trace.species}
-    about = {z: {"symbol": symbol(z), "colour": element_colour(z, scheme), "radius": atom_radius(z, 0.3)} for z in sorted(kinds)}
+    about = {z: {"symbol": symbol(z), "colour": element_colour(z, scheme), "radius": atom_radius(z, 0.36)} for z in sorted(kinds)}
     return {"frames": shown, "species": about, "lattice": lattice_matrix(source.lattice), "share": share,
             "stages": STAGES, "certificate": certificate(source)}, packer.bytes
 
