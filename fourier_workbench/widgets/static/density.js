@@ -4,7 +4,7 @@ function render({ model, el }) {
   const save3d = async () => { const blob = await space.png(); if (blob) save(`${view.name()}.png`, blob); };
   const view = frame(model, el, {
     label: LABEL,
-    actions: { reset: () => { space.reset(); set({ bpd: 9, sigmas: 2, wave: null, shell: null, plane: null, repeat: 1 }); }, step: (n) => nudge(n), first: () => level(0.5), last: () => level(6) },
+    actions: { reset: () => { space.reset(); set({ bpd: 9, sigmas: 2, wave: null, shell: null, plane: null, repeat: 1, operation: null }); }, step: (n) => nudge(n), first: () => level(0.5), last: () => level(6) },
     help: [["drag, wheel", "turn, zoom"], ["click a point", "show that plane wave alone"], ["drag in the chart", "re-sum a shell of waves"]],
     exports: [["PNG", "Save the 3D picture as PNG at twice its size", save3d], ["HTML", "Save the view as one offline page", () => view.ask("html")],
       ["CIF", "Save the crystal as CIF", () => view.ask("cif")], ["CSV", "Save the plotted waves as CSV", () => csv()]],
@@ -49,7 +49,10 @@ function render({ model, el }) {
   const wheel = h("span", { class: "fw-field", title: "phase of α" }, "phase −π",
     h("span", { style: `display:inline-block;width:110px;height:10px;border-radius:2px;background:linear-gradient(90deg,${MAPS.phase.join(",")},${MAPS.phase[0]})`, role: "img", "aria-label": "phase colours from minus pi to pi" }), "π");
   const showing = h("p", { class: "fw-note", "data-fact": "showing" });
-  const right = h("div", { class: "fw-col" }, h("div", { class: "fw-row" }, species.row, all, wheel), plot.host, showing, basis.row, lost);
+  const symmetry = pick("symmetry", [["", "none picked"]], "", (v) => set({ operation: v === "" ? null : +v }));
+  symmetry.select.style.maxWidth = "240px";
+  const groupName = h("span", { class: "fw-note" }), relation = h("p", { class: "fw-note", "data-fact": "symmetry", style: "min-height:18px" });
+  const right = h("div", { class: "fw-col" }, h("div", { class: "fw-row" }, species.row, all, wheel), plot.host, showing, h("div", { class: "fw-row" }, symmetry.row, groupName), relation, basis.row, lost);
   view.body.append(left, right);
   const space = scene(view, box, "crystal with isosurfaces of its species densities");
   const hidden = new Set();
@@ -62,9 +65,10 @@ function render({ model, el }) {
   const chart_waves = () => {
     const t = model.get("waves"), s = shown();
     if (!t.mode) return;
+    const orbit = model.get("scene").orbit, lit = new Set(orbit?.modes || []);
     const points = t.mode.map((mode, i) => ({
-      x: t.length[i], y: t.modulus[i], colour: circle(t.phase[i]), id: mode, on: mode === s.wave, r: mode === s.wave ? 6 : 3.4,
-      opacity: s.shell && (t.length[i] < s.shell[0] || t.length[i] > s.shell[1]) ? 0.25 : 1,
+      x: t.length[i], y: t.modulus[i], colour: circle(t.phase[i]), id: mode, on: mode === s.wave || lit.has(mode), r: mode === s.wave || lit.has(mode) ? 6 : 3.4,
+      opacity: orbit && !lit.has(mode) ? 0.25 : s.shell && (t.length[i] < s.shell[0] || t.length[i] > s.shell[1]) ? 0.25 : 1,
       text: `(${t.h[i]} ${t.k[i]} ${t.l[i]})  |α| ${show(t.modulus[i])}, phase ${show(t.phase[i] / Math.PI, 2)} π, |G| ${show(t.length[i])} Å⁻¹`,
     }));
     plot.draw({ points, bands: s.shell ? [s.shell] : [] });
@@ -84,7 +88,7 @@ function render({ model, el }) {
       }
     }
     const dropped = new Set([...hidden].map((slot) => content.legend[slot]?.symbol));
-    space.draw({ lattice: L, repeat: content.repeat, surfaces: meshes, atoms: atoms.input.checked ? content.atoms.filter((a) => !dropped.has(a.symbol)) : [] });
+    space.draw({ lattice: L, repeat: content.repeat, surfaces: meshes, atoms: atoms.input.checked ? content.atoms.filter((a) => !dropped.has(a.symbol)).map((a) => (!content.orbit ? a : content.orbit.atoms.includes(a.index) ? { ...a, radius: 1.7 * a.radius } : { ...a, opacity: 0.35 })) : [] });
   };
   let formula = null;
   const update = () => {
@@ -112,10 +116,20 @@ function render({ model, el }) {
     offset.row.hidden = !s.plane;
     lost.replaceChildren("Left out by truncation (against 13³): ", h("b", {}, facts.error), ". Recovery: ", h("b", { class: facts.recovered ? "fw-yes" : "fw-no" }, facts.verdict), ".");
     showing.textContent = `Showing ${facts.showing}. Click a point for its plane wave; drag across for a shell.`;
+    relation.textContent = content.orbit ? content.orbit.words : "Pick an operation: the atoms and waves it carries into each other are lit.";
+    symmetry.select.value = s.operation ?? "";
     all.disabled = s.wave === null && s.shell === null;
     el.dataset.bpd = s.bpd; el.dataset.sigmas = s.sigmas;
     chart_waves(); draw();
   };
+  const listed = () => {
+    const group = model.get("group");
+    groupName.textContent = group.symbol || "";
+    symmetry.select.replaceChildren(h("option", { value: "" }, "none picked"), ...(group.operations || []).map((name, i) => h("option", { value: i }, name)));
+    symmetry.select.value = shown().operation ?? "";
+  };
+  listed();
+  view.watch("group", listed);
   view.watch("scene", update);
   view.watch("waves", chart_waves);
   requestAnimationFrame(update);
