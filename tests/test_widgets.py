@@ -228,7 +228,8 @@ def test_dashboard_follows_and_steers_a_directory(tmp_path):
     view.close()
 
 
-VIEWS = {"density": True, "trajectory": True, "gallery": True, "ladder": False, "dashboard": False}
+VIEWS = {"density": True, "trajectory": True, "gallery": True, "stepper": True}
+VIEWS |= {"ladder": False, "dashboard": False, "report": False}
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -125,8 +125,8 @@ def run_news(run: Run, tail: MetricsTail) -> dict[str, Any]:
     return about
 
 # %% ../../nbs/api/73_dashboard.ipynb #7b52009b
-class Dashboard(View):
-    """Run dashboard (workbench.md 4) over one or several run directories; the first one is steered."""
+class _Board(View):
+    """What is known of one or several run directories, read again and again."""
 
     NAME, DRAWS_3D = "dashboard", False
 
@@ -164,6 +164,10 @@ class Dashboard(View):
         self._ended.set()
         super().close()
 
+# %% ../../nbs/api/73_dashboard.ipynb #bd307a3e
+class Dashboard(_Board):
+    """Run dashboard (workbench.md 4) over one or several run directories; the first one is steered."""
+
     def link(self, ladder: LadderView) -> None:
         """Let the "Ladder" button open the ladder of the first run in `ladder`, as its latest checkpoint has it."""
         self._ladders.append(ladder)
@@ -187,8 +191,8 @@ class Dashboard(View):
         self.send({"say": f"asked for: {command}"})
         self.look()
 
-# %% ../../nbs/api/73_dashboard.ipynb #bd307a3e
-def _follow(view: weakref.ref[Dashboard], ended: threading.Event, every: float) -> None:
+# %% ../../nbs/api/73_dashboard.ipynb #fa35e192
+def _follow(view: weakref.ref[_Board], ended: threading.Event, every: float) -> None:
     """Look again and again, as long as there is a dashboard to show it."""
     while not ended.wait(every):
         dashboard = view()

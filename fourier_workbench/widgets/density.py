@@ -18,11 +18,10 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ..crystal import Crystal
-from ..errors import RepresentationError
 from ..representation.fourier import FourierBasis, FourierCrystals, density, encode, snap
 from ..representation.recovery import recover
-from ..representation.symmetry import SymmetryOperations, symmetry_operations
-from .orbits import Lit, lit, operation_name
+from ..representation.symmetry import SymmetryOperations
+from .orbits import find_group, group_words, orbit_scene
 from .surfaces import Surface, isosurface, level_at, slice_surface
 from fourier_workbench.widgets.theme import (
     Scheme,
@@ -42,8 +41,8 @@ from .view import Packer, View
 
 # %% auto #0
 __all__ = ['BPDS', 'wave_table', 'shell', 'single_wave', 'Truncation', 'same_nodes', 'truncation', 'encoded', 'density_figure',
-           'wave_figure', 'Shown', 'surfaces_of', 'wave_surfaces', 'slice_of', 'group_words', 'explorer_scene',
-           'explorer_facts', 'Explorer', 'explore']
+           'wave_figure', 'Shown', 'surfaces_of', 'wave_surfaces', 'slice_of', 'explorer_scene', 'explorer_facts',
+           'Explorer', 'explore']
 
 # %% ../../nbs/api/71_density.ipynb #1b645389
 def wave_table(
@@ -157,7 +156,10 @@ def wave_figure(crystal: Crystal, z: int | None = None, bpd: int = 9, grid: int 
 # %% ../../nbs/api/71_density.ipynb #1574bddb
 @dataclass(frozen=True)
 class Shown:
-    """What the explorer shows. `slot`: the species whose waves are plotted; `wave`: one mode alone; `shell`: |G| in Å⁻¹; `operation`: of the group."""
+    """What the explorer shows.
+
+    `slot`: the species whose waves are plotted; `wave`: one mode alone; `shell`: |G| in Å⁻¹; `operation`: of the space group.
+    """
 
     bpd: int = 9
     sigmas: float = 2.0
@@ -205,14 +207,6 @@ def slice_of(rho: Float[np.ndarray, "q q q"], shown: Shown, lattice: Float[np.nd
     span = max(float(rho.max() - rho.min()), 1e-9)
     places = np.rint(63 * (values - rho.min()) / span).clip(0, 63).astype(np.uint32)
     return _named(surface, packer, slot=-1, opacity=1.0, places=packer.add(places))
-
-
-def group_words(group: SymmetryOperations | None) -> dict[str, Any]:
-    """Symbol of a space group and the names of its operations."""
-    if group is None:
-        return {"symbol": "no space group found", "operations": []}
-    pairs = zip(group.rotations.numpy(), group.translations.numpy(), strict=True)
-    return {"symbol": f"{group.symbol} ({group.number})", "operations": [operation_name(r, t) for r, t in pairs]}
 
 
 _CODE = "from fourier_workbench.widgets import explore\nexplore(crystal)"
@@ -286,10 +280,7 @@ class Explorer(_Page):
         encoded(crystal, BPDS[-1], self.grid)
         drawn_atoms(crystal)
         self.crystal, self.shown = crystal, shown or replace(self.shown, slot=0, wave=None, shell=None, operation=None)
-        try:
-            self._group: SymmetryOperations | None = symmetry_operations(crystal)
-        except RepresentationError:
-            self._group = None
+        self._group: SymmetryOperations | None = find_group(crystal)
         self._cost = lru_cache(maxsize=None)(lambda bpd: truncation(crystal, bpd, self.grid))
         self.title = f"{pretty(crystal.reduced_formula)}: species densities"
         self.subtitle = f"{pretty(crystal.formula)} · {crystal.volume:.1f} Å³ · grid {self.grid}³"
@@ -309,24 +300,13 @@ class Explorer(_Page):
         fourier, basis = encoded(self.crystal, shown.bpd, self.grid)
         alpha = fourier.coefficients[0, : len(self.crystal.species)]
         scene, data = explorer_scene(self.crystal, alpha, basis, shown, self.grid, self.scheme)
-        scene["orbit"] = self._orbit(alpha, basis)
+        if shown.operation is not None:
+            scene["orbit"] = orbit_scene(self.crystal, alpha, basis, self._group, shown.operation, shown.slot, shown.wave)
         with self.hold_sync():
             if waves:
                 self.group = group_words(self._group)
                 self.waves = wave_table(alpha[shown.slot], basis, lattice).round(4).to_dict("list")
             self.data, self.facts, self.scene = data, explorer_facts(self.crystal, shown, self._cost(shown.bpd)), scene
-
-    def _orbit(self, alpha: Complex64[Tensor, "S M"], basis: FourierBasis) -> dict[str, Any] | None:
-        """Atoms, independent modes and phase relation of the operation that was picked."""
-        shown = self.shown
-        if shown.operation is None:
-            return None
-        if self._group is None or not 0 <= shown.operation < len(self._group.rotations):
-            raise ViewError(f"no operation {shown.operation}; pick one of the list, it belongs to this crystal")
-        found: Lit = lit(self.crystal, alpha, basis, self._group, shown.operation, shown.slot, shown.wave)
-        half = set(basis.half.tolist())
-        modes = [m if m in half else int(basis.conjugate[m]) for m in found.modes]
-        return {"atoms": found.atoms, "modes": modes, "words": found.words}
 
     def do_cif(self) -> None:
         """Send the crystal as a file."""

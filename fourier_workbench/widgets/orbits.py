@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from jaxtyping import Complex64, Float, Int
 from torch import Tensor
 
 from ..crystal import Crystal
+from ..errors import RepresentationError
 from ..representation.fourier import FourierBasis
-from ..representation.symmetry import SymmetryOperations, symmetry_residuals
+from ..representation.symmetry import SymmetryOperations, symmetry_operations, symmetry_residuals
+from .theme import ViewError
 
 # %% auto #0
-__all__ = ['operation_name', 'atom_orbit', 'wave_orbit', 'Lit', 'lit']
+__all__ = ['operation_name', 'atom_orbit', 'wave_orbit', 'Lit', 'lit', 'find_group', 'group_words', 'orbit_scene']
 
 # %% ../../nbs/api/71_orbits.ipynb #1b645389
 _KINDS = {(3, 1): "1", (-1, 1): "2", (0, 1): "3", (1, 1): "4", (2, 1): "6",
@@ -95,3 +97,31 @@ def lit(
     words += f"; residual over all waves {float(values[0]):.1e}"
     words += f", {int(skipped[0])} skipped" if int(skipped[0]) else ""
     return Lit(atoms, modes, float(values[0]), int(skipped[0]), words)
+
+# %% ../../nbs/api/71_orbits.ipynb #b1d57811
+def find_group(crystal: Crystal) -> SymmetryOperations | None:
+    """Operations of the crystal's space group; None where spglib finds none."""
+    try:
+        return symmetry_operations(crystal)
+    except RepresentationError:
+        return None
+
+
+def group_words(group: SymmetryOperations | None) -> dict[str, Any]:
+    """Symbol of a space group and the names of its operations."""
+    if group is None:
+        return {"symbol": "no space group found", "operations": []}
+    pairs = zip(group.rotations.numpy(), group.translations.numpy(), strict=True)
+    return {"symbol": f"{group.symbol} ({group.number})", "operations": [operation_name(r, t) for r, t in pairs]}
+
+
+def orbit_scene(
+    crystal: Crystal, alpha: Complex64[Tensor, "S M"], basis: FourierBasis, group: SymmetryOperations | None, operation: int,
+    slot: int = 0, wave: int | None = None,
+) -> dict[str, Any]:
+    """Atoms, independent modes and words of one operation; raises `ViewError` for one that the crystal has not."""
+    if group is None or not 0 <= operation < len(group.rotations):
+        raise ViewError(f"no operation {operation} in this crystal's group; pick one of its list")
+    found, half = lit(crystal, alpha, basis, group, operation, slot, wave), set(basis.half.tolist())
+    modes = [m if m in half else int(basis.conjugate[m]) for m in found.modes]
+    return {"atoms": found.atoms, "modes": modes, "words": found.words}

@@ -202,8 +202,8 @@ def read_source(
     return Source(trace, lattice, len(basis), source, index)
 
 # %% ../../nbs/api/72_stepper.ipynb #fa35e192
-class Stepper(View):
-    """Recovery stepper (workbench.md 2). `frame` is the step on screen, `frames` all of them."""
+class _Steps(View):
+    """Frames of one recovery, and the one on screen."""
 
     NAME = "stepper"
 
@@ -234,6 +234,10 @@ class Stepper(View):
             self.subtitle, self.frame, self.error = f"{name} · {n} step{'s' if n > 1 else ''}", 0, ""
             self.film, self.data = stepper_film(self.source, self.frames, self._left, scheme=self.scheme)
             self.subject += 1
+
+# %% ../../nbs/api/72_stepper.ipynb #f1abd670
+class Stepper(_Steps):
+    """Recovery stepper (workbench.md 2). `frame` is the step on screen, `frames` all of them."""
 
     def do_contour(self, share: float) -> None:
         """Draw what is left at another `share` of one atom's peak."""

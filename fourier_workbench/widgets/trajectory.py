@@ -141,8 +141,8 @@ def trajectory_figure(trajectory: Trajectory, generator: Generator, sample: int 
     return figure.update_xaxes(autorange="reversed")
 
 # %% ../../nbs/api/74_trajectory.ipynb #b1d57811
-class Player(View):
-    """Trajectory player (workbench.md 5). `frame` is the moment on screen."""
+class _Film(View):
+    """Frames of a trajectory, and the moment that is on screen."""
 
     NAME = "trajectory"
 
@@ -170,6 +170,10 @@ class Player(View):
         step = np.array([self.film["steps"][self.frame]])
         parts = [decode_along(self.trajectory, self.generator, s, self.ladder, step) for s in self.samples]
         return parts[0]
+
+# %% ../../nbs/api/74_trajectory.ipynb #17ba0791
+class Player(_Film):
+    """Trajectory player (workbench.md 5). `frame` is the moment on screen."""
 
     @property
     def coefficients(self) -> FourierCrystals:

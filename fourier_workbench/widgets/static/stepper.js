@@ -37,7 +37,7 @@ function build({ model, el }) {
     const cart = (p) => [0, 1, 2].map((k) => p[0] * L[k] + p[1] * L[3 + k] + p[2] * L[6 + k]);
     const ball = (p, z, extra, text) => { const [x, y, w] = cart(p); return { x, y, z: w, symbol: kinds[z].symbol, colour: kinds[z].colour, radius: kinds[z].radius, text: text || `${kinds[z].symbol} (${p.map((v) => v.toFixed(3)).join(", ")})`, ...extra }; };
     const atoms = [];
-    if (others.input.checked) for (const o of f.others) for (const p of o.nodes) atoms.push(ball(p, o.z, { opacity: 0.35 }));
+    if (others.input.checked) for (const o of f.others) for (const p of o.nodes) atoms.push(ball(p, o.z, { opacity: 0.35, radius: 0.6 * kinds[o.z].radius }));
     f.nodes.forEach((p, i) => atoms.push(ball(p, f.z, i === f.picked ? { radius: kinds[f.z].radius * 1.6 } : {})));
     for (const p of f.left) atoms.push(ball(p, f.z, { opacity: 0.3, radius: kinds[f.z].radius * 0.7 }, "given up"));
     const meshes = !surfaces.input.checked ? [] : f.surfaces.map((s) => ({ vertices: array(buffer, s.vertices), normals: Float32Array.from(array(buffer, s.normals), (v) => v / 127), faces: array(buffer, s.faces), colour: s.sign > 0 ? UP : DOWN, opacity: 0.55 }));
