@@ -1,4 +1,4 @@
-"""How fast the views answer: kernel time of every slider at 48³, the first view of a fresh kernel, frames a second in the browser.
+"""How fast the views answer: kernel time of each slider at 48³, first view of a fresh kernel, frames a second.
 
     python benchmarks/views.py               needs a Chromium for the last part; without one it says so
 
@@ -96,7 +96,8 @@ def film() -> tuple[dict, bytes]:
     ]  # fmt: skip
     track = {"sample": 0, "clean": frames, "noisy": frames}
     species = {14: {"symbol": "Si", "colour": "#f0c8a0", "radius": 0.3}}
-    return {"phi": np.linspace(1, 0, FRAMES).round(4).tolist(), "steps": list(range(FRAMES)), "tracks": [track], "species": species}, packer.bytes
+    phi = np.linspace(1, 0, FRAMES).round(4).tolist()
+    return {"phi": phi, "steps": list(range(FRAMES)), "tracks": [track], "species": species}, packer.bytes
 
 
 def frames_per_second() -> float | None:
@@ -115,13 +116,13 @@ def frames_per_second() -> float | None:
         page.locator(".fw-scene canvas").first.wait_for()
         page.locator("select").last.select_option("30")
         took = page.evaluate(
-            """async () => {
+            """async (last) => {
               const el = document.getElementById('view');
               document.querySelector('button[aria-label="play"]').click();
               const start = performance.now();
-              while (el.dataset.frame !== '%d') await new Promise((r) => setTimeout(r, 5));
-              return (performance.now() - start) / 1000; }"""
-            % (FRAMES - 1)
+              while (el.dataset.frame !== String(last)) await new Promise((r) => setTimeout(r, 5));
+              return (performance.now() - start) / 1000; }""",
+            FRAMES - 1,
         )
     return (FRAMES - 1) / took
 

@@ -196,10 +196,14 @@ const pick = (label, options, value, change) => {
   return { row: h("label", { class: "fw-field" }, label, select), select };
 };
 
-const hasWebGL = () => {
+// Which WebGL there is: "none", "software" (every pixel is drawn by the processor, so none is drawn twice), or "hardware".
+const webGL = () => {
   const probe = document.createElement("canvas"), context = probe.getContext("webgl2") || probe.getContext("webgl");
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return !!context;
+  if (!context) return "none";
+  const about = context.getExtension("WEBGL_debug_renderer_info");
+  const name = String(context.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : context.RENDERER));
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name) ? "software" : "hardware";
 };
 
 // The direction every crystal is seen from, whatever frame its file used: c up, a to the right, a little from above and aside;
@@ -276,8 +280,15 @@ function scene(view, box, label) {
     viewer.zoomTo({ model: ghost });
     viewer.removeModel(ghost);
     viewer.setView([...viewer.getView().slice(0, 4), ...orientation(L)]);
-    viewer.zoom(1.15);
     placed = true;
+  };
+  // The library zooms by the smaller side of a sphere; what counts is what the corners take on the screen, wide or narrow.
+  const fit = ({ lattice, repeat: n = 1, origin = [0, 0, 0], aim: end = null }) => {
+    const L = end || lattice, shift = end ? [0, 1, 2].map((k) => -0.5 * (L[k] + L[3 + k] + L[6 + k])) : origin;
+    const seen = [0, n].flatMap((a) => [0, n].flatMap((b) => [0, n].map((c) => { const p = corner(L, a, b, c); return viewer.modelToScreen({ x: p.x + shift[0], y: p.y + shift[1], z: p.z + shift[2] }); })));
+    const span = (key) => Math.max(...seen.map((p) => p[key])) - Math.min(...seen.map((p) => p[key]));
+    const room = Math.min(0.8 * box.clientWidth / span("x"), 0.8 * box.clientHeight / span("y"));
+    if (isFinite(room) && room > 0) viewer.zoom(room);
   };
   // A film is framed by its last lattice, about the middle of the cell, so that the camera need not move.
   const lookAt = ({ lattice, repeat = 1, origin = [0, 0, 0], aim: last = null }) => {
@@ -302,6 +313,7 @@ function scene(view, box, label) {
     last = content;
     if (!viewer) return;
     quietly(() => fill(content, keep));
+    if (content.lattice && !keep) fit(content);
     box.dataset.drawn = String(+(box.dataset.drawn || 0) + 1);
     box.dataset.atoms = (content.atoms || []).length;
     box.dataset.surfaces = (content.surfaces || []).length;
@@ -319,7 +331,7 @@ function scene(view, box, label) {
     if (atoms.length) balls(atoms);
     for (const s of surfaces) if (s.faces.length) mesh(s);
   }
-  function reset() { if (viewer && last?.lattice) quietly(() => lookAt(last)); }
+  function reset() { if (viewer && last?.lattice) { quietly(() => lookAt(last)); fit(last); } }
   async function png() {
     if (!viewer) return null;
     const wide = box.clientWidth, tall = box.clientHeight;
@@ -345,12 +357,13 @@ function scene(view, box, label) {
   box.addEventListener("wheel", led);
   // Nothing can be measured before the page holds the box: the viewer is made when it has a size.
   const start = () => {
-    if (!hasWebGL()) {
+    const kind = webGL();
+    if (kind === "none") {
       self.failed = true;
       box.replaceChildren(h("div", { class: "fw-blank", role: "alert" }, "This browser offers no WebGL, so nothing can be drawn in 3D. Turn on hardware or software WebGL in its settings, then reload the page."));
       return;
     }
-    self.viewer = viewer = three().createViewer(box, { backgroundColor: hex("--fw-bg"), antialias: true, orthographic: true, disableFog: true });
+    self.viewer = viewer = three().createViewer(box, { backgroundColor: hex("--fw-bg"), antialias: kind === "hardware", upscale: kind === "hardware", orthographic: true, disableFog: true });
     if (last) draw(last);
   };
   // The wheel scrolls the notebook until the view has the focus.

@@ -97,10 +97,10 @@ function build({ model, el }) {
     const used = new Set(film().tracks.flatMap((t) => t[ladder()].flatMap((f) => [...array(buffer, f.numbers), ...f.meshes.map((m) => m.z)])));
     legend.replaceChildren(...Object.entries(kinds).filter(([z]) => used.has(+z)).map(([, k]) => h("span", { class: "fw-chip" }, h("span", { class: "fw-dot", style: `background:${k.colour}` }), k.symbol)));
     curves = { lines: film().tracks.map((t, i) => ({ x: film().phi, y: t[ladder()].map((f) => f.residual), colour: colours[i], name: `sample ${t.sample}` })) };
-    strips.replaceChildren(h("h4", { style: "margin:0;font-size:12px" }, "Verdict of each frame"), ...film().tracks.map((t) => h("div", { class: "fw-row", style: "gap:2px;flex-wrap:nowrap" }, h("span", { style: "flex:0 0 66px;font-size:12px" }, `sample ${t.sample}`), ...t[ladder()].map((f, k) => {
+    strips.replaceChildren(h("h4", { style: "margin:0;font-size:12px" }, "Verdict of each frame"), ...film().tracks.map((t) => h("div", { class: "fw-row", style: `gap:${count() > 40 ? 0 : 2}px;flex-wrap:nowrap` }, h("span", { style: "flex:0 0 66px;font-size:12px" }, `sample ${t.sample}`), ...t[ladder()].map((f, k) => {
       const word = f.reason ? `rejected: ${f.reason}` : f.clean ? "clean" : f.valid ? "valid" : "not valid";
       const colour = f.clean ? "var(--fw-3)" : f.valid ? "var(--fw-1)" : f.reason ? "var(--fw-bad)" : "var(--fw-5)";
-      return h("button", { "data-cell": k, title: `φ ${film().phi[k].toFixed(2)}: ${word}`, "aria-label": `frame ${k + 1}: ${word}`, tabindex: -1, style: `flex:1 1 4px;min-width:3px;height:18px;min-height:0;padding:0;border:0;border-radius:1px;background:${colour}`, onclick: () => { run(false); go(k); } });
+      return h("button", { "data-cell": k, title: `φ ${film().phi[k].toFixed(2)}: ${word}`, "aria-label": `frame ${k + 1}: ${word}`, tabindex: -1, style: `flex:1 1 0;min-width:0;height:18px;min-height:0;padding:0;border:0;border-radius:1px;background:${colour}`, onclick: () => { run(false); go(k); } });
     }))), h("div", { class: "fw-legend" }, ...[["clean", "--fw-3"], ["valid", "--fw-1"], ["not valid", "--fw-5"], ["rejected", "--fw-bad"]].map(([name, c]) => h("span", { class: "fw-chip" }, h("span", { style: `width:10px;height:10px;background:var(${c})` }), name))));
     go(now);
   }
