@@ -1542,6 +1542,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'fourier_workbench/widgets/stepper.py'),
                                                    'fourier_workbench.widgets.stepper.Source.grid': ( 'api/stepper.html#source.grid',
                                                                                                       'fourier_workbench/widgets/stepper.py'),
+                                                   'fourier_workbench.widgets.stepper.Source.modes': ( 'api/stepper.html#source.modes',
+                                                                                                       'fourier_workbench/widgets/stepper.py'),
                                                    'fourier_workbench.widgets.stepper.StepFrame': ( 'api/stepper.html#stepframe',
                                                                                                     'fourier_workbench/widgets/stepper.py'),
                                                    'fourier_workbench.widgets.stepper.Stepper': ( 'api/stepper.html#stepper',

@@ -1,7 +1,6 @@
 """Stepper, orbits, report, and what one view hands to another."""
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,39 +14,36 @@ from fourier_workbench.data.prototypes import embedded
 from fourier_workbench.generation import evaluate
 from fourier_workbench.representation import (
     FourierBasis,
-    density,
     encode,
     recover,
     symmetry_operations,
 )
-from fourier_workbench.widgets import ViewError, explore, gallery, show_report, watch
+from fourier_workbench.representation.trace import Trace, Tracer
+from fourier_workbench.widgets import ViewError, explore, gallery, show_report, step, watch
 from fourier_workbench.widgets.orbits import atom_orbit, find_group, lit, operation_name, wave_orbit
-from fourier_workbench.widgets.stepper import Source, certificate, left_surfaces, step_frames, stepper_film
+from fourier_workbench.widgets.stepper import (
+    Source,
+    certificate,
+    left_surfaces,
+    step_frames,
+    stepper_film,
+    thin_density,
+)
 from fourier_workbench.widgets.view import Packer
 
 SALT = Crystal(np.eye(3) * 4.12, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
 QUARTZ = next(c for _, c, _ in embedded() if len(c) == 9 and c.reduced_formula == "SiO2")
 
 
-def trace_of(crystal: Crystal, basis: FourierBasis, grid: int = 48) -> SimpleNamespace:
-    "Steps that place the atoms of a crystal one by one in their order, as `Trace` describes steps."
-    fourier, species = encode([crystal], basis, grid), []
+def trace_of(crystal: Crystal, basis: FourierBasis, grid: int = 48) -> Trace:
+    "Steps that place the atoms of a crystal one by one in their order."
+    fourier = encode([crystal], basis, grid)
+    tracer = Tracer(fourier.coefficients[0], basis, grid)
     for slot, z in enumerate(crystal.species):
         nodes = torch.tensor(np.rint(crystal.frac_coords[crystal.numbers == z] * grid) % grid).long()
-        steps = []
-        for n in range(1, len(nodes) + 1):
-            found = encode([Crystal(crystal.lattice, [z] * n, nodes[:n].numpy() / grid)], basis, grid)
-            rest = fourier.coefficients[0, slot] - found.coefficients[0, 0]
-            left = float(rest.abs().square().sum().sqrt() / fourier.coefficients[0, slot].abs().square().sum().sqrt())
-            rho = density(rest, basis, grid)
-            steps.append(
-                SimpleNamespace(
-                    stage="greedy", nodes=nodes[:n], picked=n - 1, residual=left, residual_density=lambda rho=rho: rho
-                )
-            )
-        target = density(fourier.coefficients[0, slot], basis, grid)
-        species.append(SimpleNamespace(number=z, slot=slot, target=target, steps=tuple(steps)))
-    return SimpleNamespace(species=tuple(species))
+        for n in range(len(nodes)):
+            tracer(slot, "greedy", nodes[: n + 1], n)
+    return Trace(tuple(tracer.species(slot, z, slot) for slot, z in enumerate(crystal.species)))
 
 
 def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
@@ -56,13 +52,13 @@ def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
     trace = trace_of(crystal, basis)
     frames = step_frames(trace)
     assert [(f.z, len(f.nodes), f.picked) for f in frames] == [(8, 1, 0), (8, 2, 1), (22, 1, 0)]
-    surface = left_surfaces(frames[0].step.residual_density().numpy(), crystal.lattice, 0.4 * len(basis), packer := Packer())
+    surface = left_surfaces(frames[0].species.residual_density(0).numpy(), crystal.lattice, 0.4 * len(basis), packer := Packer())
     assert [s["sign"] for s in surface] == [1], "one atom is missing, none is too many"
     where = surface[0]["vertices"]
     vertices = np.frombuffer(packer.bytes, "<f4", where["n"], where["at"]).reshape(-1, 3)
     assert np.allclose(vertices.mean(0) / 5, [0.75, 0.5, 0.75], atol=0.02)
-    source = Source(trace, crystal.lattice, len(basis), recover(encode([crystal], basis), basis))
-    rhos = [f.step.residual_density().numpy() for f in frames]
+    source = Source(trace, crystal.lattice, recover(encode([crystal], basis), basis))
+    rhos = [thin_density(frame) for frame in frames]
     film, _ = stepper_film(source, frames, rhos)
     assert film["certificate"]["accepted"]
     assert film["frames"][-1]["others"] == [{"z": 8, "nodes": [[0.25] * 3, [0.75, 0.5, 0.75]]}]
@@ -70,20 +66,18 @@ def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
 
 
 def test_a_moved_atom_leaves_a_mark_and_long_traces_are_thinned():
-    steps = [
-        SimpleNamespace(
-            stage="greedy" if i < 300 else "newton", nodes=torch.tensor([[i % 48, 0, 0]]), picked=0, residual=1.0 / (i + 1)
-        )
-        for i in range(400)
-    ]
-    trace = SimpleNamespace(species=(SimpleNamespace(number=8, slot=0, steps=tuple(steps)),))
+    basis = FourierBasis(3)
+    tracer = Tracer(encode([Crystal(np.eye(3) * 4, [8], [[0, 0, 0]])], basis, 24).coefficients[0, :1], basis, 24)
+    for i in range(400):
+        tracer(0, "greedy" if i < 300 else "newton", torch.tensor([[i % 24, i // 24, 0]]), 0)
+    trace = Trace((tracer.species(0, 8, 0),))
     frames = step_frames(trace, limit=50)
     assert 50 <= len(frames) <= 54
-    kept = [round(1 / f.residual) - 1 for f in frames]
+    kept = [frame.k for frame in frames]
     assert {0, 299, 300, 399} <= set(kept), "first and last of each stage stay"
-    assert frames[1].left.tolist() == [[(kept[1] - 1) % 48, 0, 0]], "against the step before it"
+    assert frames[1].left.tolist() == [[(kept[1] - 1) % 24, (kept[1] - 1) // 24, 0]], "against the step before it"
     with pytest.raises(ViewError, match="no species was attempted"):
-        step_frames(SimpleNamespace(species=()))
+        step_frames(Trace(()))
 
 
 def test_a_rejected_recovery_says_what_to_do():
@@ -91,7 +85,7 @@ def test_a_rejected_recovery_says_what_to_do():
     fourier.coefficients[0, 0] += 0.5
     rejected = recover(fourier, FourierBasis(5), policy="trust_species")
     assert rejected.crystals[0] is None
-    words = certificate(Source(None, SALT.lattice, 125, rejected))
+    words = certificate(Source(Trace(()), SALT.lattice, rejected))
     assert not words["accepted"]
     assert words["words"].startswith("rejected (")
     assert ":" in words["words"], "a remedy follows"
@@ -161,3 +155,22 @@ def test_a_crystal_shows_itself():
     shown = SALT._repr_html_()
     assert "4.120, 4.120, 4.120 Å" in shown
     assert "Cs<sub>1</sub>" in shown
+
+
+def test_steps_of_a_real_recovery_end_in_its_certificate():
+    view = step(QUARTZ)
+    assert view.error == ""
+    assert view.frames[-1].residual < 1e-5
+    assert view.film["certificate"]["accepted"]
+    assert {f["z"] for f in view.film["frames"]} == {8, 14}
+    first = view.film["frames"]
+    view._receive(None, {"do": "contour", "with": {"share": 0.1}, "id": 1}, [])
+    assert view.error == ""
+    assert view.film["share"] == 0.1
+    assert [f["residual"] for f in view.film["frames"]] == [f["residual"] for f in first]
+    view._receive(None, {"do": "contour", "with": {"share": 7}, "id": 2}, [])
+    assert "a share of one atom's peak" in view.error
+    basis = FourierBasis(7)
+    assert "trace=True" in step(recover(encode([SALT], basis), basis)).error
+    traced = step(recover(encode([SALT], basis), basis, trace=True))
+    assert traced.error == ""

@@ -19,6 +19,7 @@ from ..crystal import Crystal
 from ..representation.fourier import FourierBasis, FourierCrystals, encode
 from ..representation.lattice import log_to_lattice
 from ..representation.recovery import Method, Recovery, recover
+from ..representation.trace import SpeciesTrace, Trace
 from .surfaces import isosurface
 from .theme import Scheme, ViewError, atom_radius, element_colour, lattice_matrix, pretty, styled, symbol
 from .view import Packer, View
@@ -47,20 +48,21 @@ class StepFrame(NamedTuple):
     picked: int | None
     left: Int64[np.ndarray, "m 3"]
     residual: float
-    step: Any  # of the trace; its residual density is computed when it is drawn
+    species: SpeciesTrace
+    k: int  # its step there; the density that is left is computed when it is drawn
 
 
-def step_frames(trace: Any, limit: int = 240) -> list[StepFrame]:
+def step_frames(trace: Trace, limit: int = 240) -> list[StepFrame]:
     """The steps of a `Trace`, species by species, at most `limit` of them (evenly thinned; first and last of a stage stay)."""
     frames: list[StepFrame] = []
     for species in trace.species:
         before: set[tuple[int, ...]] = set()
-        for step in species.steps:
+        for k, step in enumerate(species.steps):
             nodes = np.asarray(step.nodes, dtype=np.int64).reshape(-1, 3)
             now = set(map(tuple, nodes.tolist()))
             gone = np.array(sorted(before - now), dtype=np.int64).reshape(-1, 3)
             picked = None if step.picked is None else int(step.picked)
-            frames.append(StepFrame(species.number, species.slot, step.stage, nodes, picked, gone, float(step.residual), step))
+            frames.append(StepFrame(species.number, species.slot, step.stage, nodes, picked, gone, step.residual, species, k))
             before = now
     if not frames:
         raise ViewError("nothing was recorded: no species was attempted; the reason of this recovery says why")
@@ -73,11 +75,10 @@ def step_frames(trace: Any, limit: int = 240) -> list[StepFrame]:
 # %% ../../nbs/api/72_stepper.ipynb #c1dfd96e
 @dataclass(frozen=True)
 class Source:
-    """A recovery to step through: its trace, the lattice it is drawn in, the modes of its basis, and how it ended."""
+    """A recovery to step through: its trace, the lattice it is drawn in, and how it ended."""
 
-    trace: Any
+    trace: Trace
     lattice: Float[np.ndarray, "3 3"]
-    modes: int
     recovery: Recovery
     index: int = 0
 
@@ -89,13 +90,19 @@ class Source:
     @property
     def grid(self) -> int:
         """Nodes per direction."""
-        return int(self.trace.species[0].target.shape[-1])
+        return self.trace.species[0].grid
+
+    @property
+    def modes(self) -> int:
+        """Waves of its basis: what one atom's truncated density peaks at."""
+        return len(self.trace.species[0].basis)
 
 
-def thin_density(step: Any, grid: int, most: int = 24) -> Float32[np.ndarray, "q q q"]:
-    """What is left after `step`, on at most `most` nodes per direction: enough to look at."""
-    every = max(1, grid // most)
-    return np.ascontiguousarray(step.residual_density().numpy()[::every, ::every, ::every], dtype=np.float32)
+def thin_density(frame: StepFrame, most: int = 24) -> Float32[np.ndarray, "q q q"]:
+    """What is left after a step, on at most `most` nodes per direction: enough to look at."""
+    every = max(1, frame.species.grid // most)
+    rho = frame.species.residual_density(frame.k).cpu().numpy()
+    return np.ascontiguousarray(rho[::every, ::every, ::every], dtype=np.float32)
 
 
 def left_surfaces(
@@ -199,7 +206,7 @@ def read_source(
     crystal = source.crystals[index]
     if lattice is None:
         lattice = crystal.lattice if crystal is not None else 5.0 * np.eye(3)
-    return Source(trace, lattice, len(basis), source, index)
+    return Source(trace, lattice, source, index)
 
 # %% ../../nbs/api/72_stepper.ipynb #fa35e192
 class _Steps(View):
@@ -227,7 +234,7 @@ class _Steps(View):
         """Step through another recovery; raises `ViewError` when there is nothing to step through."""
         self.source = read_source(source, basis, grid, index, method, decoded)
         self.frames = step_frames(self.source.trace)
-        self._left = [thin_density(frame.step, self.source.grid) for frame in self.frames]
+        self._left = [thin_density(frame) for frame in self.frames]
         crystal, n = self.source.crystal, len(self.frames)
         name = "a rejected crystal" if crystal is None else pretty(crystal.formula)
         with self.hold_sync():
