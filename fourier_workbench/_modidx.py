@@ -1614,6 +1614,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                           'fourier_workbench/widgets/trajectory.py'),
                                                       'fourier_workbench.widgets.trajectory.Player': ( 'api/trajectory.html#player',
                                                                                                        'fourier_workbench/widgets/trajectory.py'),
+                                                      'fourier_workbench.widgets.trajectory.Player._go': ( 'api/trajectory.html#player._go',
+                                                                                                           'fourier_workbench/widgets/trajectory.py'),
                                                       'fourier_workbench.widgets.trajectory.Player.coefficients': ( 'api/trajectory.html#player.coefficients',
                                                                                                                     'fourier_workbench/widgets/trajectory.py'),
                                                       'fourier_workbench.widgets.trajectory.Player.do_cif': ( 'api/trajectory.html#player.do_cif',

@@ -14,7 +14,7 @@ from browser import OUTPUT, Browser, JupyterLab
 STEPS = """from fourier_workbench.widgets import show_report, step
 import torch
 crystal = Crystal(np.eye(3) * 5, [8, 8, 8, 22], [[.25, .25, .25], [.7, .5, .75], [.45, .8, .1], [0, 0, 0]])
-steps = step(crystal, method="paper")
+steps = step(crystal)
 steps"""
 
 
@@ -73,7 +73,7 @@ def test_views_open_what_others_picked(lab: JupyterLab, browser: Browser) -> Non
     player.focus()
     page.keyboard.press("End")
     player.get_by_role("button", name="Open the recovery").click()
-    expect(player.get_by_role("status")).to_contain_text("is open in the recovery stepper", timeout=SLOW)
+    expect(player.locator(".fw-foot")).to_contain_text("step 5 is open in the recovery stepper", timeout=SLOW)
     assert "O₃" not in stepper.get_by_role("heading").inner_text(), "another crystal than the one it began with"
     table.scroll_into_view_if_needed()
     table.locator("tbody tr").last.click()

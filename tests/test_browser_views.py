@@ -133,6 +133,8 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
     expect(holder).to_have_attribute("data-playing", "false", timeout=SLOW)
     assert kernel(page, "print(player.frame)") == "7"
     player.get_by_role("button", name="noisy").click()
+    expect(player.get_by_role("button", name="noisy")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(500)  # a trait is sent when the one before it has been answered
     assert kernel(page, "print(player.ladder)") == "noisy"
     browser.screenshot(page, PICTURES / "trajectory.png")
 

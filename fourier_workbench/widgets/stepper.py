@@ -21,7 +21,16 @@ from ..representation.lattice import log_to_lattice
 from ..representation.recovery import Method, Recovery, recover
 from ..representation.trace import SpeciesTrace, Trace
 from .surfaces import isosurface
-from .theme import Scheme, ViewError, atom_radius, element_colour, lattice_matrix, pretty, styled, symbol
+from fourier_workbench.widgets.theme import (
+    Scheme,
+    ViewError,
+    atom_radius,
+    element_colour,
+    lattice_matrix,
+    pretty,
+    styled,
+    symbol,
+)
 from .view import Packer, View
 
 # %% auto #0

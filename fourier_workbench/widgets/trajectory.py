@@ -186,16 +186,23 @@ class Player(_Film):
         self._steppers.append(stepper)
         self.do_steps()
 
-    def do_steps(self) -> None:
-        """Open this moment in the linked steppers."""
+    def do_steps(self, frame: int | None = None, ladder: str | None = None) -> None:
+        """Open this moment, or another, in the linked steppers."""
+        self._go(frame, ladder)
         if not self._steppers:
             raise ViewError("no stepper is linked; show one, `steps = step(crystal)`, then player.link(steps)")
         for stepper in self._steppers:
             stepper.show(self.coefficients, self.generator.autoencoder.basis, self.generator.grid, decoded=True)
         self.send({"say": f"step {self.film['steps'][self.frame]} is open in the recovery stepper"})
 
-    def do_cif(self) -> None:
-        """Send the crystal of the first sample at this moment."""
+    def _go(self, frame: int | None, ladder: str | None) -> None:
+        """Be where the page is: its questions overtake the traits it sends."""
+        self.frame = self.frame if frame is None else frame
+        self.ladder = self.ladder if ladder is None else ladder
+
+    def do_cif(self, frame: int | None = None, ladder: str | None = None) -> None:
+        """Send the crystal of the first sample at this moment, or another."""
+        self._go(frame, ladder)
         crystal = self.result().crystals[0]
         if crystal is None:
             raise ViewError("no crystal was recovered at this moment; step towards φ = 0")

@@ -8,8 +8,8 @@ function build({ model, el }) {
     actions: { play: () => run(!playing), step: (n) => { run(false); go(now + n); }, first: () => { run(false); go(0); }, last: () => { run(false); go(count() - 1); }, reset: () => { run(false); spaces.forEach((s) => s.reset()); go(0); } },
     help: [["drag, wheel", "turn, zoom (all crystals together)"]],
     exports: [["PNG", "Save the first crystal as PNG at twice its size", async () => { const blob = await spaces[0]?.png(); if (blob) save(`${view.name()}_${now}.png`, blob); }],
-      ["HTML", "Save the player as one offline page", () => view.ask("html")], ["CIF", "Save the crystal on screen as CIF", () => { sync(true); view.ask("cif"); }],
-      ["CSV", "Save what is known of each frame as CSV", () => csv()], ["Steps", "Open the recovery of this moment in the linked stepper", () => { sync(true); view.ask("steps"); }]],
+      ["HTML", "Save the player as one offline page", () => view.ask("html")], ["CIF", "Save the crystal on screen as CIF", () => { view.ask("cif", { frame: now, ladder: ladder() }); }],
+      ["CSV", "Save what is known of each frame as CSV", () => csv()], ["Steps", "Open the recovery of this moment in the linked stepper", () => { view.ask("steps", { frame: now, ladder: ladder() }); }]],
   });
   let now = clamp(model.get("frame"), 0, Math.max(count() - 1, 0)), playing = 0, last = 0, told = 0;
   if (!count()) { view.body.append(h("div", { class: "fw-blank" }, "There is nothing to play.")); return () => view.end(); }
