@@ -144,13 +144,7 @@ class _Geometry(_Cell):
         return Atoms(numbers=self.numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: formula, lattice parameters, volume and atoms of the cell."""
-        cell = Lattice(self.lattice)
-        edges = ", ".join(f"{v:.3f}" for v in cell.abc)
-        angles = ", ".join(f"{v:.1f}" for v in cell.angles)
-        formula = "".join(f"<sub>{c}</sub>" if c.isdigit() else c for c in self.formula)
-        return (f"<div><b>{formula}</b> · {len(self)} atoms · {self.volume:.2f} Å³<br>"
-                f"<small>a, b, c = {edges} Å · α, β, γ = {angles}°</small></div>")
+        return _html(self)
 
     def to_cif(self, path: Path | str | None = None) -> str:
         """The crystal as CIF text (symmetry P1), also written to `path` when one is given."""
@@ -160,6 +154,15 @@ class _Geometry(_Cell):
         return text
 
 # %% ../nbs/api/02_crystal.ipynb #fe5dbbce
+def _html(crystal: _Geometry) -> str:
+    """What a notebook shows: formula, lattice parameters, volume and atoms of the cell."""
+    cell = Lattice(crystal.lattice)
+    edges, angles = ", ".join(f"{v:.3f}" for v in cell.abc), ", ".join(f"{v:.1f}" for v in cell.angles)
+    formula = "".join(f"<sub>{c}</sub>" if c.isdigit() else c for c in crystal.formula)
+    return (f"<div><b>{formula}</b> · {len(crystal)} atoms · {crystal.volume:.2f} Å³<br>"
+            f"<small>a, b, c = {edges} Å · α, β, γ = {angles}°</small></div>")
+
+
 def _cif_text(crystal: _Geometry) -> str:
     """CIF in P1, atoms in the crystal's own order so that sites keep their index through a round trip."""
     a, b, c, alpha, beta, gamma = Lattice(crystal.lattice).parameters
