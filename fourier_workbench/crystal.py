@@ -148,10 +148,9 @@ class _Geometry(_Cell):
 
     def to_cif(self, path: Path | str | None = None) -> str:
         """The crystal as CIF text (symmetry P1), also written to `path` when one is given."""
-        text = _cif_text(self)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
+            Path(path).write_text(_cif_text(self), encoding="utf-8")
+        return _cif_text(self)
 
 # %% ../nbs/api/02_crystal.ipynb #fe5dbbce
 def _html(crystal: _Geometry) -> str:
