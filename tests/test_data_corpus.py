@@ -121,7 +121,7 @@ preparation.prepare_corpus(sys.argv[1], sys.argv[2], FourierBasis(5), 24, recove
 """
 
 
-@pytest.mark.parametrize(("where", "when"), [("_filter_part", 3), ("_find_duplicates", 1), ("_write_shard", 1),
+@pytest.mark.parametrize(("where", "when"), [("_filter_part", 3), ("find_duplicates", 1), ("_write_shard", 1),
                                              ("_finish", 1)])
 def test_a_killed_run_resumes_where_it_was(prepared, table, tmp_path, where, when):
     out = tmp_path / "killed"
