@@ -3,9 +3,10 @@
     python benchmarks/preparation.py                               # the decorated prototypes
     python benchmarks/preparation.py FILE.parquet --limit 4000     # any source that `fwb prepare` takes
 
-Prints the ratio without duplicate removal (one core, recoverability on), bytes a structure on disk, and
-hours and core-hours for the 5 005 017 structures of LeMat-Bulk estimated from the rates of this run. The search for duplicates costs more the more structures share a formula, which a small sample understates: its estimate is a
-lower bound, and the one without duplicate removal is what scales linearly.
+Prints the ratio without duplicate removal (one core, recoverability on), bytes a structure on disk, and hours and core-hours
+for the 5 005 017 structures of LeMat-Bulk estimated from the rates of this run. The search for duplicates costs more the more
+structures share a formula, which a small sample understates: its estimate is a lower bound, and the one without duplicate
+removal is what scales linearly.
 """
 
 import argparse
