@@ -222,7 +222,7 @@ class Crystal(_Geometry):
         return cls.from_structure(_read_cif(text_or_path))
 
     def right_handed(self) -> Crystal:
-        """The same crystal in a right-handed cell: (−M, −f mod 1) when det M < 0 (method.md 1)."""
+        """The same crystal in a right-handed cell: (−M, −f mod 1) when det M < 0."""
         if np.linalg.det(self.lattice) > 0:
             return self
         return Crystal(-self.lattice, self.numbers, -self.frac_coords % 1.0)

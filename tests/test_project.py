@@ -200,6 +200,14 @@ def test_no_paths_of_one_machine_and_nothing_left_unfinished() -> None:
             assert not unfinished.search(line), f"{path.relative_to(ROOT)}:{number} is marked as unfinished"
 
 
+def test_documents_that_are_named_exist() -> None:
+    "A docstring that sends its reader to a page nobody has is worse than none."
+    known = {path.name for path in tracked()}
+    for path in tracked():
+        for name in re.findall(r"(?<![\w/*-])([\w-]+\.md)\b", text(path)):
+            assert name in known, f"{path.relative_to(ROOT)} names {name}, which is not here"
+
+
 def test_version_citation_and_changelog_agree() -> None:
     version = importlib.import_module("fourier_workbench").__version__
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")

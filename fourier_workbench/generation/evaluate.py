@@ -191,7 +191,7 @@ def _funnel(reasons: Sequence[str | None]) -> dict[str, Any]:
 # %% ../../nbs/api/63_evaluate.ipynb #11d2c4cc
 def evaluate(samples: SampleResult | Sequence[Crystal | None] | Path | str, reference: Any = None, *, workers: int | None = None,
              limit: float = 20.0, progress: bool = True) -> EvaluationReport:
-    """Judge samples (method.md 13); every rate's denominator is all of them, rejected ones included.
+    """Judge samples; every rate's denominator is all of them, rejected ones included.
 
     `samples`: a result, crystals (None where rejected), a folder of CIFs, or a Parquet file. `reference`: the training
     crystals as a `Corpus` (its train split), its directory, crystals, or `by_formula` of them; without one nothing is said

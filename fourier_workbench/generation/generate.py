@@ -36,7 +36,7 @@ __all__ = ['Recovering', 'join', 'Generator', 'shipped', 'load_generator']
 # %% ../../nbs/api/61_generate.ipynb #cadaf09d
 @dataclass(frozen=True)
 class Recovering:
-    """How decoded coefficients become crystals (method.md 4); what `recover` is asked."""
+    """How decoded coefficients become crystals; what `recover` is asked."""
 
     method: Literal["robust", "paper"] = "robust"
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species"
@@ -124,7 +124,7 @@ class _Decoding(_Models):
 
 # %% ../../nbs/api/61_generate.ipynb #ae66e0e9
 class _Controls(_Decoding):
-    """The two controls that stand beside every table of samples (method.md 13), and plain reconstruction."""
+    """The two controls that stand beside every table of samples, and plain reconstruction."""
 
     def noise_control(self, n: int, seed: int = 0, recovering: Recovering = Recovering()) -> SampleResult:
         """Crystals from radial-Laplace noise of scale τ on the kept channels, decoded as it is: what needs no learning."""

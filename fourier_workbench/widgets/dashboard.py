@@ -166,7 +166,7 @@ class _Board(View):
 
 # %% ../../nbs/api/73_dashboard.ipynb #bd307a3e
 class Dashboard(_Board):
-    """Run dashboard (workbench.md 4) over one or several run directories; the first one is steered."""
+    """Run dashboard over one or several run directories; the first one is steered."""
 
     def link(self, ladder: LadderView) -> None:
         """Let the "Ladder" button open the ladder of the first run in `ladder`, as its latest checkpoint has it."""

@@ -264,7 +264,7 @@ def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation) -> dict[str
 
 # %% ../../nbs/api/71_density.ipynb #b3f0c7f6
 class Explorer(_Page):
-    """Density explorer (workbench.md 1): `show` another crystal; `shown` is what is on the page."""
+    """Density explorer: `show` another crystal; `shown` is what is on the page."""
 
     def __init__(self, crystal: Crystal, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
         self.grid, self.scheme, self.shown, self.crystal = grid, scheme, shown, crystal

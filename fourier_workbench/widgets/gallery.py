@@ -153,7 +153,7 @@ def selection_file(crystals: Sequence[Crystal], names: Sequence[str], kind: str)
 
 # %% ../../nbs/api/75_gallery.ipynb #f1abd670
 class Gallery(View):
-    """Sample gallery (workbench.md 6). `picked` is the row on screen, `crystal` what it holds."""
+    """Sample gallery. `picked` is the row on screen, `crystal` what it holds."""
 
     NAME = "gallery"
     content = traitlets.Dict().tag(sync=True)

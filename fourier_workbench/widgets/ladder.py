@@ -142,7 +142,7 @@ def ladder_figure(
 
 # %% ../../nbs/api/72_ladder.ipynb #f1abd670
 class LadderView(View):
-    """Ladder heat map (workbench.md 3). `silent` are the channels switched off by hand."""
+    """Ladder heat map. `silent` are the channels switched off by hand."""
 
     NAME, DRAWS_3D = "ladder", False
 

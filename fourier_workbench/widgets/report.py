@@ -42,7 +42,7 @@ def report_html(
 
 # %% ../../nbs/api/76_report.ipynb #c1dfd96e
 class ReportView(View):
-    """Evaluation report (workbench.md 7)."""
+    """Evaluation report."""
 
     NAME, DRAWS_3D = "report", False
 

@@ -253,7 +253,7 @@ class _Steps(View):
 
 # %% ../../nbs/api/72_stepper.ipynb #f1abd670
 class Stepper(_Steps):
-    """Recovery stepper (workbench.md 2). `frame` is the step on screen, `frames` all of them."""
+    """Recovery stepper. `frame` is the step on screen, `frames` all of them."""
 
     def do_contour(self, share: float) -> None:
         """Draw what is left at another `share` of one atom's peak."""

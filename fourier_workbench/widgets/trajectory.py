@@ -173,7 +173,7 @@ class _Film(View):
 
 # %% ../../nbs/api/74_trajectory.ipynb #17ba0791
 class Player(_Film):
-    """Trajectory player (workbench.md 5). `frame` is the moment on screen."""
+    """Trajectory player. `frame` is the moment on screen."""
 
     @property
     def coefficients(self) -> FourierCrystals:
