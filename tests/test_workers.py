@@ -1,0 +1,105 @@
+"""Processes that may crash or hang: every item has an outcome, in order, and the others go on."""
+
+import ctypes
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fourier_workbench.errors import EvaluationError
+from fourier_workbench.generation.workers import Workers, run_limited
+
+
+def hang_in_compiled_code(seconds: int) -> None:
+    "Sleeps without giving the interpreter back: no signal handler of Python's would run."
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+def misbehave(how: str) -> object:
+    "One function, many ways to go wrong."
+    if how == "crash":
+        ctypes.string_at(0)
+    if how == "hang":
+        hang_in_compiled_code(600)
+    if how == "leave":
+        sys.exit(3)
+    if how == "exhaust":
+        raise MemoryError
+    if how == "print":
+        print("x" * 100_000, flush=True)
+        os.write(1, b"y" * 100_000)
+    if how == "unpicklable":
+        return lambda: how
+    if how == "child":
+        subprocess.Popen(["sleep", "600"])
+    return how
+
+
+def process_of(_: object) -> int:
+    "Who did it."
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_every_item_has_an_outcome_in_order() -> None:
+    items = ["a", "crash", "hang", "leave", "exhaust", "print", "unpicklable", "child", "b"]
+    told: list[int] = []
+    outcomes = run_limited(misbehave, items, seconds=1, workers=2, done=lambda i, outcome: told.append(i))
+    failures = [outcome.failure for outcome in outcomes]
+    assert failures[:6] == [None, "crash", "timeout", "SystemExit: 3", "MemoryError", None]
+    assert failures[6] is not None
+    assert "pickle" in failures[6].lower()
+    assert failures[7:] == [None, None]
+    assert [outcome.value for outcome in outcomes if outcome.failure is None] == ["a", "print", "child", "b"]
+    assert sorted(told) == list(range(len(items)))
+    assert outcomes[2].seconds >= 1
+
+
+def test_all_processes_work_and_are_kept() -> None:
+    with Workers(2, seconds=20) as pool:
+        first = {outcome.value for outcome in pool.run(process_of, range(8))}
+        second = {outcome.value for outcome in pool.run(process_of, range(8))}
+        assert len(first) == 2
+        assert first == second, "the processes of the first round did the second"
+    for process in first:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_a_worker_killed_at_rest_blames_no_item() -> None:
+    with Workers(1, seconds=20) as pool:
+        (first,) = pool.run(process_of, [0])
+        os.kill(first.value, 9)
+        time.sleep(0.1)
+        (second,) = pool.run(math.sqrt, [4.0])
+    assert second.value == 2
+
+
+def test_a_worker_needs_no_torch_unless_its_function_does() -> None:
+    (outcome,) = run_limited(modules_beside, [None], workers=1)
+    assert outcome.value == (False, "Corpus")
+
+
+def modules_beside(_: None) -> tuple[bool, str]:
+    "Whether torch was loaded, before a name was asked of a room; and that the room gives it."
+    from fourier_workbench.generation import workers
+
+    assert workers.run_limited is not None
+    before = "torch" in sys.modules
+    from fourier_workbench.data import Corpus
+
+    return before, Corpus.__name__
+
+
+def test_what_cannot_run_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for bad in ({"workers": 0}, {"seconds": 0}):
+        with pytest.raises(EvaluationError, match="at least 1"):
+            run_limited(math.sqrt, [1.0], **bad)
+    assert run_limited(math.sqrt, []) == []
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(EvaluationError, match="did not start"):
+        run_limited(math.sqrt, [1.0], workers=1)
