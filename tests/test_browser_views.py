@@ -171,7 +171,7 @@ TRAIN = """from pathlib import Path
 from fourier_workbench.data import prepare_corpus
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import Run, recipes
-from fourier_workbench.training.recipes import override
+from fourier_workbench.training.configuration import override
 folder = Path("training")
 corpus = prepare_corpus("decorated", folder / "corpus", basis=FourierBasis(5), grid=24, limit=40, progress=False)
 recipe = override(recipes.laptop(), name="long", autoencoder__steps=100_000, autoencoder__batch_size=2)

@@ -24,7 +24,7 @@ from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, Di
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training.checkpoints import save_autoencoder, save_diffuser
-from fourier_workbench.training.recipes import AutoencoderStage, DiffuserStage, Recipe
+from fourier_workbench.training.configuration import AutoencoderStage, DiffuserStage, Recipe
 
 SALT = Crystal(2.9 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CAESIUM = Crystal(np.eye(3) * 4.1, [17, 55], [[0.5, 0.5, 0.5], [0, 0, 0]])

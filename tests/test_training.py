@@ -14,7 +14,8 @@ from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.errors import CheckpointError, RecipeError
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import fit, load_autoencoder, load_diffuser, override
-from fourier_workbench.training.recipes import FineTuneStage, Recipe, laptop
+from fourier_workbench.training.configuration import FineTuneStage, Recipe
+from fourier_workbench.training.recipes import laptop
 from fourier_workbench.training.stages import make_fabric
 
 

@@ -28,7 +28,7 @@ from ..model.diffuser import Diffuser
 from ..representation.fourier import FourierCrystals, encode
 from ..representation.recovery import recover
 from ..training.checkpoints import load_autoencoder, load_diffuser
-from ..training.recipes import Recipe
+from ..training.configuration import Recipe
 
 # %% auto #0
 __all__ = ['Recovering', 'join', 'Generator', 'shipped', 'load_generator']

@@ -5,7 +5,8 @@ In: a recipe and a corpus. Out: a run directory with metrics, checkpoints and fi
 
 from fourier_workbench.training import recipes
 from fourier_workbench.training.checkpoints import load_autoencoder, load_diffuser
-from fourier_workbench.training.recipes import Recipe, get_recipe, override
+from fourier_workbench.training.configuration import Recipe, override
+from fourier_workbench.training.recipes import get_recipe
 from fourier_workbench.training.runs import Run
 from fourier_workbench.training.stages import fit, fit_autoencoder, fit_diffuser
 

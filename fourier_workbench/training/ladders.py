@@ -14,7 +14,7 @@ from torch import Tensor
 from ..data.batches import CrystalTensors
 from ..diffusion.noise import ScaleMeter
 from ..model.autoencoder import Autoencoder
-from .recipes import Recipe
+from .configuration import Recipe
 
 # %% auto #0
 __all__ = ['Ladders']

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from ..data.batches import batch_indices
 from ..errors import CheckpointError, RecipeError, RunError
 from .checkpoints import RunDirectory, load_checkpoint, save_checkpoint
+from .configuration import OptimiserConfig
 from .losses import PHI_EDGES
-from .recipes import OptimiserConfig
 
 # %% auto #0
 __all__ = ['Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches', 'Stage',

@@ -6,168 +6,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig
 from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
+from fourier_workbench.training.configuration import (
+    AutoencoderStage,
+    DiffuserStage,
+    FineTuneStage,
+    OptimiserConfig,
+    Recipe,
+)
 from .losses import AutoencoderLoss
 
 # %% auto #0
-__all__ = ['RECIPES', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'Recipe', 'override', 'paper',
-           'paper_baseline', 'paper_nhead10', 'paper_7cubed', 'laptop', 'get_recipe']
-
-# %% ../../nbs/api/51_recipes.ipynb #cadaf09d
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """Optimiser and learning-rate schedule: linear warm-up, then a cosine (paper 5.1)."""
-
-    name: Literal["adam", "muon"] = "adam"
-    lr: float = 2e-4  # of Adam, or of AdamW beside Muon
-    lr_matrices: float = 0.02  # of Muon, on the blocks' matrices
-    lr_start: float = 5e-4  # first rate, as a fraction of the peak: 1e-7 of 2e-4
-    lr_final: float = 0.1  # last rate, as a fraction of the peak: 2e-5 of 2e-4
-    warmup: int = 1000  # steps
-    beta2: float = 0.999
-    weight_decay: float = 1e-9
-    decay_after_warmup: bool = False  # the paper decays weights in warm-up only
-    clip: float | None = None  # largest norm of the gradient
-
-    def __post_init__(self):
-        if self.lr <= 0 or self.lr_matrices <= 0 or self.warmup < 0 or not 0 <= self.lr_final <= 1:
-            raise RecipeError("learning rates must be positive, warmup not negative and lr_final between 0 and 1")
-
-# %% ../../nbs/api/51_recipes.ipynb #6118de61
-@dataclass(frozen=True)
-class AutoencoderStage:
-    """How the autoencoder is trained (paper 5.1)."""
-
-    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    loss: AutoencoderLoss = field(default_factory=AutoencoderLoss)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    steps: int = 326_000
-    batch_size: int = 8
-    grid: int = 48
-    prune_every: int = 100
-    prune_until: float = 1.0  # share of the steps after which the ladder has its final size
-    cyclic_slots: bool = True  # species start at a random slot each time a crystal is drawn (Table 6)
-    origin_shift: bool = False  # random origin each time a crystal is drawn
-    ema: float = 0.0  # decay of the averaged weights; 0 for none
-
-    def __post_init__(self):
-        if (
-            min(self.steps, self.batch_size, self.prune_every) < 1
-            or not 0 < self.prune_until <= 1
-            or not 0 <= self.ema < 1
-        ):
-            raise RecipeError(
-                "steps, batch_size and prune_every must be at least 1, prune_until in (0, 1], ema in [0, 1)"
-            )
-
-# %% ../../nbs/api/51_recipes.ipynb #ff9fb270
-@dataclass(frozen=True)
-class DiffuserStage:
-    """How the diffuser is trained (paper 5.2)."""
-
-    model: DiffuserConfig = field(default_factory=DiffuserConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    steps: int = 326_000
-    batch_size: int = 8
-    phi: Literal["shared", "per_sample"] = "shared"
-    target: Literal["noise", "velocity"] = "noise"
-    ema: float = 0.0
-
-    def __post_init__(self):
-        if min(self.steps, self.batch_size) < 1 or not 0 <= self.ema < 1:
-            raise RecipeError("steps and batch_size must be at least 1, ema in [0, 1)")
-
-
-@dataclass(frozen=True)
-class FineTuneStage:
-    """Second stage of the diffuser, on metastable crystals only (paper 5.2): weights and τ go on from the first."""
-
-    steps: int = 100_000
-    batch_size: int = 8
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5, lr_final=1.0))
-    e_hull_max: float = 0.1  # eV/atom
-
-# %% ../../nbs/api/51_recipes.ipynb #ae66e0e9
-@dataclass(frozen=True)
-class Recipe:
-    """A full training configuration: immutable, typed, JSON both ways."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    name: str
-    autoencoder: AutoencoderStage = field(default_factory=AutoencoderStage)
-    diffuser: DiffuserStage | None = field(default_factory=DiffuserStage)
-    fine_tune: FineTuneStage | None = None
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.diffuser is not None and tuple(self.diffuser.model.ladder_shape) != self.autoencoder.model.ladder_shape:
-            raise RecipeError(
-                f"the diffuser expects a ladder of {self.diffuser.model.ladder_shape}, the autoencoder makes "
-                f"{self.autoencoder.model.ladder_shape}; set diffuser.model.ladder_shape to it"
-            )
-        if self.fine_tune is not None and self.diffuser is None:
-            raise RecipeError("fine_tune needs a diffuser")
-
-    def to_json(self, path: Path | str | None = None) -> str:
-        """The recipe as JSON, also written to `path` when one is given."""
-        text = TypeAdapter(Recipe).dump_json(self, indent=2).decode()
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
-    @classmethod
-    def from_json(cls, text_or_path: str | Path) -> Recipe:
-        """A recipe from JSON text or file; raises `RecipeError` in one line for what is none or cannot be built."""
-        text = str(text_or_path)
-        if not text.lstrip().startswith("{"):
-            path = Path(text)
-            if not path.is_file():
-                raise RecipeError(f"no recipe at {path}; give a JSON file or one of {', '.join(RECIPES)}")
-            text = path.read_text(encoding="utf-8")
-        return _validated(text)
-
-# %% ../../nbs/api/51_recipes.ipynb #11d2c4cc
-def _validated(text: str | bytes) -> Recipe:
-    """A recipe from JSON; `RecipeError` with the first problem and where it is."""
-    try:
-        return TypeAdapter(Recipe).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise RecipeError(f"{place}: {first['msg'].removeprefix('Value error, ')}; correct the recipe") from error
-
-
-def override(recipe: Recipe, **changes: Any) -> Recipe:
-    """`recipe` with some fields changed, named by double underscores: `override(r, autoencoder__steps=100)`."""
-    for path, value in changes.items():
-        head, _, rest = path.partition("__")
-        if not hasattr(recipe, head):
-            raise RecipeError(f"{type(recipe).__name__} has no field {head!r}; it has {', '.join(vars(recipe))}")
-        inner: Any = override(getattr(recipe, head), **{rest: value}) if rest else value
-        recipe = replace(recipe, **{head: inner})
-    return recipe
+__all__ = ['RECIPES', 'paper', 'paper_baseline', 'paper_nhead10', 'paper_7cubed', 'laptop', 'get_recipe']
 
 # %% ../../nbs/api/51_recipes.ipynb #df11dc0f
-def paper(n_heads: int = 12, n_layers: int = 8, n_aux: int = 9, bpd: int = 9, **toggles: bool) -> Recipe:
-    """The paper's recipe with some of its choices changed (Tables 1–3); `toggles` are those of Table 6."""
+def paper(
+    d_head: int = 48, n_heads: int = 12, n_layers: int = 8, n_aux: int = 9, bpd: int = 9, compression: float = 8 / 12,
+    pruned_at: int | None = None, steps: int = 326_000, **toggles: bool,
+) -> Recipe:
+    """The paper's recipe with some of its choices changed: width and depth (Tables 1–3), `toggles` (Table 6), the ladder's
+    `compression` C (Table 7), and the step at which pruning ends (Table 8; by default the last)."""
     cyclic = toggles.pop("cyclic_slots", True)
-    shape = TransformerConfig(d_head=48, n_heads=n_heads, n_layers=n_layers, **toggles)
-    model = AutoencoderConfig(shape, bpd=bpd, n_aux=n_aux)
+    shape = TransformerConfig(d_head=d_head, n_heads=n_heads, n_layers=n_layers, **toggles)
+    model = AutoencoderConfig(shape, bpd=bpd, n_aux=n_aux, compression=compression)
+    stage = AutoencoderStage(model, steps=steps, grid=48 if bpd > 7 else 24, cyclic_slots=cyclic,
+                             prune_until=(pruned_at or steps) / steps)
     diffuser = DiffuserConfig(shape, model.ladder_shape, scratch_bpd=bpd)
-    grid = 48 if bpd > 7 else 24
-    return Recipe(
-        "paper", AutoencoderStage(model, grid=grid, cyclic_slots=cyclic), DiffuserStage(diffuser), FineTuneStage()
-    )
+    return Recipe("paper", stage, DiffuserStage(diffuser), FineTuneStage())
 
 
 def paper_baseline() -> Recipe:
@@ -235,6 +106,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def get_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe by name, or from a JSON file."""
+    """A recipe by name, or from a JSON file; `RecipeError` names those there are."""
     name = str(name_or_path)
-    return RECIPES[name]() if name in RECIPES else Recipe.from_json(name)
+    if name in RECIPES:
+        return RECIPES[name]()
+    if not name.lstrip().startswith("{") and not Path(name).is_file():
+        raise RecipeError(f"no recipe {name}; give a JSON file or one of {', '.join(RECIPES)}")
+    return Recipe.from_json(name)

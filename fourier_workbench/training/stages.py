@@ -29,10 +29,10 @@ from ..model.diffuser import Diffuser
 from ..model.ladder import channels_at
 from ..representation.fourier import FourierBasis
 from .checkpoints import RunDirectory, load_autoencoder, save_autoencoder, save_diffuser
+from .configuration import DiffuserStage, Recipe
 from .ladders import Ladders
 from .loop import Batches, Stage, Trained, TrainingLoop, step_generator
 from .losses import PHI_EDGES, autoencoder_loss, noise_rmse, phi_bin
-from .recipes import DiffuserStage, Recipe
 
 # %% auto #0
 __all__ = ['AutoencoderTraining', 'AutoencoderStageRun', 'DiffuserTraining', 'binned', 'DiffuserStageRun', 'make_fabric',

@@ -18,7 +18,7 @@ from .. import errors
 from ..data import Corpus
 from ..errors import RunError, WorkbenchError
 from .checkpoints import RunDirectory
-from .recipes import Recipe
+from .configuration import Recipe
 from .runs import process_started, read_json, write_json
 from .stages import default_processes, fit
 

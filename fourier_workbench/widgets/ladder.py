@@ -24,7 +24,7 @@ from ..model.autoencoder import Autoencoder, Decoded
 from ..model.ladder import channels_at
 from ..representation.fourier import encode
 from ..training.checkpoints import load_autoencoder, load_checkpoint
-from ..training.recipes import Recipe
+from ..training.configuration import Recipe
 from ..training.runs import Run
 from .theme import ViewError, colour_bar, styled, symbol
 from .view import Packer, View
