@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import RecipeError
 from .complex_layers import ComplexLinear, ComplexRMSNorm, GatedMLP, complex_multiply
 
 # %% auto #0
 __all__ = ['TransformerConfig', 'rope_angles', 'value_angles', 'BlockControls', 'control_shapes', 'FixedControls', 'token_phases',
-           'Attention', 'Block']
+           'Attention', 'Block', 'Stack']
 
 # %% ../../nbs/api/31_attention.ipynb #cadaf09d
 @dataclass(frozen=True)
@@ -135,11 +136,12 @@ class Attention(nn.Module):
         angles = token_phases(controls.phases, self.base_angle, self.value_angle)
         phases = torch.stack([angles.cos(), angles.sin()], -1).flatten(-2)
         qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, -1)
-        q, k, v = complex_multiply(qkv, phases).permute(2, 0, 3, 1, 4).unbind(0)
+        # angles and phases are single precision under autocast too; only their product with the features is cast back
+        q, k, v = complex_multiply(qkv, phases).to(qkv.dtype).permute(2, 0, 3, 1, 4).unbind(0)
         out = self._weigh(q, k, v).transpose(1, 2)
         if self.value_rotation:
             conjugate = phases[..., 2, :, :].unflatten(-1, (-1, 2)) * phases.new_tensor([1.0, -1.0])
-            out = complex_multiply(out.contiguous(), conjugate.flatten(-2))
+            out = complex_multiply(out.contiguous(), conjugate.flatten(-2)).to(out.dtype)
         if controls.head_scale is not None:
             out = out * controls.head_scale[..., None, :, None]
         return self.out(out.reshape(batch, tokens, -1))
@@ -170,3 +172,15 @@ class Block(nn.Module):
         token_axis = lambda bias: bias if bias is None or bias.dim() == 1 else bias.unsqueeze(1)  # noqa: E731
         x = x + self.attention(self.attention_norm(x, token_axis(controls.attention_bias)), controls)
         return x + self.mlp(self.mlp_norm(x, token_axis(controls.mlp_norm_bias)), token_axis(controls.mlp_bias))
+
+
+class Stack(nn.Module):
+    """A network of blocks; with `recompute` their activations are not kept but computed again in the backward pass."""
+
+    recompute = False
+
+    def through(self, block: nn.Module, x: Float[Tensor, "B T 2D"], controls: BlockControls) -> Float[Tensor, "B T 2D"]:
+        """`x` after a block."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, x, controls, use_reentrant=False, preserve_rng_state=False)  # blocks draw nothing
+        return block(x, controls)

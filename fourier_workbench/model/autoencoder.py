@@ -13,8 +13,8 @@ from jaxtyping import Bool, Complex64, Float, Int64
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from .attention import Block, FixedControls, TransformerConfig
-from .complex_layers import ComplexLinear, ComplexRMSNorm, pack, unpack
+from .attention import Block, FixedControls, Stack, TransformerConfig
+from .complex_layers import ComplexLinear, ComplexRMSNorm, full_precision, pack, unpack
 from .ladder import Ladder, final_channels
 from ..representation.fourier import MAX_SLOTS, MAX_Z, FourierBasis, FourierCrystals
 
@@ -91,7 +91,7 @@ def _token_vectors(config: AutoencoderConfig, basis: FourierBasis) -> Int64[Tens
     return basis.wave_vectors[basis.half] if config.tokens == "half" else basis.wave_vectors
 
 
-class Encoder(nn.Module):
+class Encoder(Stack):
     """Tokens through L blocks; the auxiliary tokens after each block are the ladder (paper 4.1)."""
 
     def __init__(self, config: AutoencoderConfig, positions: Int64[Tensor, "P 3"]):
@@ -109,17 +109,18 @@ class Encoder(nn.Module):
     def forward(
         self, lattice: Float[Tensor, "B 6"], species: Int64[Tensor, "B 6"], coefficients: Complex64[Tensor, "B 6 P"]
     ) -> Float[Tensor, "B L n_aux 2d"]:
-        about = self.global_map(torch.cat([lattice, self.species(species).flatten(1)], -1)).unsqueeze(1)
-        waves = self.fourier_map(pack(coefficients.transpose(1, 2)))
+        with full_precision(lattice):  # what comes in is exact; half precision would round phases to 1 in 256
+            about = self.global_map(torch.cat([lattice, self.species(species).flatten(1)], -1)).unsqueeze(1)
+            waves = self.fourier_map(pack(coefficients.transpose(1, 2)))
         x = torch.cat([self.aux.expand(len(lattice), -1, -1), about, waves], 1)
         rungs = []
         for block, controls in zip(self.blocks, self.controls, strict=True):
-            x = block(x, controls())
+            x = self.through(block, x, controls())
             rungs.append(x[:, : self.n_aux])
         return torch.stack(rungs, 1)
 
 # %% ../../nbs/api/33_autoencoder.ipynb #ae66e0e9
-class Decoder(nn.Module):
+class Decoder(Stack):
     """Learned constants, to which the ladder is added rung by rung, deepest first (paper 4.1)."""
 
     def __init__(self, config: AutoencoderConfig, positions: Int64[Tensor, "P 3"]):
@@ -143,11 +144,12 @@ class Decoder(nn.Module):
         x = self.tokens.expand(len(rungs), -1, -1)
         for i, (block, controls) in enumerate(zip(self.blocks, self.controls, strict=True)):
             x = torch.cat([x[:, : self.n_aux] + rungs[:, -1 - i], x[:, self.n_aux :]], 1)
-            x = block(x, controls())
+            x = self.through(block, x, controls())
         x = self.norm(x[:, self.n_aux :])
-        about, waves = x[:, 0], x[:, 1:]
-        logits = self.species_head(about).unflatten(-1, (MAX_SLOTS, MAX_Z + 1))
-        return DecodedTokens(self.lattice_head(about), logits, unpack(self.fourier_head(waves)).transpose(1, 2))
+        with full_precision(x):  # the heads say coefficients, which recovery takes at their word
+            about, waves = x[:, 0], x[:, 1:]
+            logits = self.species_head(about).unflatten(-1, (MAX_SLOTS, MAX_Z + 1))
+            return DecodedTokens(self.lattice_head(about), logits, unpack(self.fourier_head(waves)).transpose(1, 2))
 
 # %% ../../nbs/api/33_autoencoder.ipynb #11d2c4cc
 class _Coder(nn.Module):

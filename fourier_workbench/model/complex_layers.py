@@ -13,7 +13,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 
 # %% auto #0
-__all__ = ['pack', 'unpack', 'complex_multiply', 'ComplexLinear', 'ComplexRMSNorm', 'GatedMLP']
+__all__ = ['pack', 'unpack', 'complex_multiply', 'product_dtype', 'full_precision', 'ComplexLinear', 'ComplexRMSNorm', 'GatedMLP']
 
 # %% ../../nbs/api/30_complex_layers.ipynb #cadaf09d
 def pack(z: Complex64[Tensor, "*b d"]) -> Float[Tensor, "*b 2d"]:
@@ -34,6 +34,17 @@ def complex_multiply(x: Float[Tensor, "*b 2d"], w: Float[Tensor, "*c 2d"]) -> Fl
     (a, b), (c, d) = (t.unflatten(-1, (-1, 2)).unbind(-1) for t in (x, w))  # half precision, or a compiler's view
     return torch.stack([a * c - b * d, a * d + b * c], -1).flatten(-2)
 
+
+def product_dtype(x: Float[Tensor, "..."]) -> torch.dtype:
+    """Precision of matrix products with `x`: its own, or autocast's where that is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def full_precision(x: Float[Tensor, "..."]) -> torch.autocast:
+    """A context without autocast, for products whose results are coefficients rather than features."""
+    return torch.autocast(x.device.type, enabled=False)
+
 # %% ../../nbs/api/30_complex_layers.ipynb #6118de61
 class ComplexLinear(nn.Module):
     """y = W x with complex W, without bias (paper D.1). Weight (d_out, 2 d_in): real-packed rows of W."""
@@ -42,15 +53,25 @@ class ComplexLinear(nn.Module):
         super().__init__()
         # a matrix, not (d_out, d_in, 2): optimisers that treat matrices as such (Muon) then need no special case
         self.weight = nn.Parameter(torch.randn(d_out, 2 * d_in) * (scale / math.sqrt(2 * d_in)))
+        self.gauss = False
 
-    def packed(self) -> Float[Tensor, "2d_out 2d_in"]:
-        """The real matrix that acts on packed channels."""
-        re, im = self.weight.unflatten(1, (-1, 2)).unbind(-1)
+    def packed(self, dtype: torch.dtype | None = None) -> Float[Tensor, "2d_out 2d_in"]:
+        """The real matrix that acts on packed channels; cast first where it is wanted in `dtype`, which moves less memory."""
+        re, im = self.weight.to(dtype or self.weight.dtype).unflatten(1, (-1, 2)).unbind(-1)
         block = torch.stack([torch.stack([re, -im], -1), torch.stack([im, re], -1)], 1)
         return block.reshape(2 * re.shape[0], 2 * re.shape[1])
 
     def forward(self, x: Float[Tensor, "*b 2d_in"]) -> Float[Tensor, "*b 2d_out"]:
-        return F.linear(x, self.packed())
+        dtype = product_dtype(x)
+        if self.gauss and dtype == torch.float32:
+            return self.three_products(x)
+        return F.linear(x, self.packed(dtype))
+
+    def three_products(self, x: Float[Tensor, "*b 2d_in"]) -> Float[Tensor, "*b 2d_out"]:
+        """The same map by Gauss's three real products."""
+        (xr, xi), (wr, wi) = (t.unflatten(-1, (-1, 2)).unbind(-1) for t in (x, self.weight))
+        both, real, imaginary = F.linear(xr + xi, wr), F.linear(xr, wi - wr), F.linear(xi, wr + wi)
+        return torch.stack([both - imaginary, both + real], -1).flatten(-2)
 
 # %% ../../nbs/api/30_complex_layers.ipynb #ff9fb270
 class ComplexRMSNorm(nn.Module):

@@ -14,8 +14,15 @@ from jaxtyping import Bool, Complex64, Float
 from torch import Tensor, nn
 
 from ..errors import RecipeError
-from .attention import Block, BlockControls, TransformerConfig, control_shapes
-from .complex_layers import ComplexLinear, ComplexRMSNorm, pack, unpack
+from .attention import Block, BlockControls, Stack, TransformerConfig, control_shapes
+from fourier_workbench.model.complex_layers import (
+    ComplexLinear,
+    ComplexRMSNorm,
+    full_precision,
+    pack,
+    product_dtype,
+    unpack,
+)
 from ..representation.fourier import FourierBasis
 
 # %% auto #0
@@ -80,7 +87,7 @@ class TokenMaps(nn.Module):
         self.maps = nn.ModuleList(ComplexLinear(d_in, d_out, scale) for _ in range(n_tokens))
 
     def forward(self, x: Float[Tensor, "B n 2d_in"]) -> Float[Tensor, "B n 2d_out"]:
-        weights = torch.stack([layer.packed() for layer in self.maps])
+        weights = torch.stack([layer.packed(product_dtype(x)) for layer in self.maps])
         return torch.einsum("bni,noi->bno", x, weights)
 
 
@@ -91,7 +98,7 @@ class Prediction(NamedTuple):
     mean: Complex64[Tensor, "B C"]
 
 # %% ../../nbs/api/34_diffuser.ipynb #ae66e0e9
-class _Backbone(nn.Module):
+class _Backbone(Stack):
     """Tokens and blocks of the diffuser: noisy ladder in the network's units → raw output, real-packed."""
 
     def __init__(self, config: DiffuserConfig):
@@ -118,8 +125,10 @@ class _Backbone(nn.Module):
         x = self.tokens.expand(len(ladder), -1, -1)
         x = torch.cat([x[:, :n] + self.enter(ladder), x[:, n:]], 1)
         for block, controls in zip(self.blocks, self.controls, strict=True):
-            x = block(x, controls(weights))
-        return self.leave(self.norm(x[:, :n]))
+            x = self.through(block, x, controls(weights))
+        x = self.norm(x[:, :n])
+        with full_precision(x):
+            return self.leave(x)
 
 # %% ../../nbs/api/34_diffuser.ipynb #11d2c4cc
 def _per_sample(c: Float[Tensor, "*b C"]) -> Float[Tensor, "b C"]:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import RecipeError
 from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
+from ..model.engine import EngineConfig
 from .losses import AutoencoderLoss
 
 # %% auto #0
@@ -104,6 +105,7 @@ class Recipe:
     autoencoder: AutoencoderStage = field(default_factory=AutoencoderStage)
     diffuser: DiffuserStage | None = field(default_factory=DiffuserStage)
     fine_tune: FineTuneStage | None = None
+    engine: EngineConfig = field(default_factory=EngineConfig)  # precision, compilation, memory: not the model
     seed: int = 0
 
     def __post_init__(self):
