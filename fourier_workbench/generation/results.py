@@ -20,22 +20,14 @@ from torch import Tensor
 
 from ..crystal import Crystal
 from ..errors import EvaluationError
+from .checks import describe, is_valid
 from ..model.autoencoder import Decoded
 
 # %% auto #0
-__all__ = ['MIN_DISTANCE', 'VOLUME_PER_ATOM', 'COUNT_DEVIATION', 'FORMATS', 'is_valid', 'SlotVerdicts', 'judge_slots',
-           'Trajectory', 'describe', 'tidy', 'SampleResult', 'save_samples']
+__all__ = ['COUNT_DEVIATION', 'FORMATS', 'SlotVerdicts', 'judge_slots', 'Trajectory', 'tidy', 'SampleResult', 'save_samples']
 
 # %% ../../nbs/api/60_results.ipynb #cadaf09d
-MIN_DISTANCE = 0.5  # Å
-VOLUME_PER_ATOM = (0.5, 300.0)  # Å³
 COUNT_DEVIATION = 0.25  # atoms
-
-
-def is_valid(crystal: Crystal | None) -> bool:
-    """Smallest periodic distance ≥ 0.5 Å and 0.5 < volume per atom < 300 Å³; never for a rejected sample."""
-    low, high = VOLUME_PER_ATOM
-    return crystal is not None and low < crystal.volume_per_atom < high and crystal.min_distance() >= MIN_DISTANCE
 
 
 class SlotVerdicts(NamedTuple):
@@ -68,15 +60,6 @@ class Trajectory(NamedTuple):
     phi: Float[Tensor, " S"]
     noisy: Complex64[Tensor, "S B C"]
     clean: Complex64[Tensor, "S B C"]
-
-
-def describe(crystal: Crystal | None) -> dict[str, Any]:
-    """Columns of a table that come from the crystal alone; empty ones for a rejected sample."""
-    if crystal is None:
-        return dict.fromkeys(("formula", "reduced_formula", "n_sites", "n_species", "volume_per_atom", "min_distance"))
-    return {"formula": crystal.formula, "reduced_formula": crystal.reduced_formula, "n_sites": len(crystal),
-            "n_species": len(crystal.species), "volume_per_atom": crystal.volume_per_atom,
-            "min_distance": crystal.min_distance()}
 
 
 def tidy(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
