@@ -510,6 +510,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                             'fourier_workbench/diffusion/samplers.py'),
                                                       'fourier_workbench.diffusion.samplers.levels': ( 'api/samplers.html#levels',
                                                                                                        'fourier_workbench/diffusion/samplers.py'),
+                                                      'fourier_workbench.diffusion.samplers.multistep': ( 'api/samplers.html#multistep',
+                                                                                                          'fourier_workbench/diffusion/samplers.py'),
                                                       'fourier_workbench.diffusion.samplers.renoise': ( 'api/samplers.html#renoise',
                                                                                                         'fourier_workbench/diffusion/samplers.py')},
             'fourier_workbench.errors': { 'fourier_workbench.errors.CheckpointError': ( 'api/errors.html#checkpointerror',

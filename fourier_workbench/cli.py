@@ -96,7 +96,7 @@ def train(
 # %% ../nbs/api/90_cli.ipynb #c1dfd96e
 def sample(
     run: str, out: Path, /, n: Count = 256, seed: int | None = None, steps: int = 50,
-    sampler: Literal["ancestral", "ddim", "renoise", "churn"] = "ancestral", batch_size: int | None = None,
+    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "ancestral", batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",
     formats: tuple[Literal["cif", "extxyz", "db", "parquet", "optimade"], ...] = ("cif", "parquet"),
 ) -> None:

@@ -17,8 +17,8 @@ from ..errors import RecipeError
 from ..model.diffuser import Diffuser, Prediction
 
 # %% auto #0
-__all__ = ['Denoise', 'Callback', 'SAMPLERS', 'LadderNoise', 'levels', 'Sampler', 'ancestral', 'ddim', 'renoise', 'churn',
-           'get_sampler', 'denoiser']
+__all__ = ['Denoise', 'Callback', 'SAMPLERS', 'LadderNoise', 'levels', 'Sampler', 'ancestral', 'ddim', 'multistep', 'renoise',
+           'churn', 'get_sampler', 'denoiser']
 
 # %% ../../nbs/api/41_samplers.ipynb #cadaf09d
 Denoise = Callable[[Complex64[Tensor, "B C"], Float[Tensor, ""], "Complex64[Tensor, 'B C'] | None"], Prediction]
@@ -88,6 +88,23 @@ def ddim(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B 
 
     return _descend(denoise, schedule, noise, phis, callback, move)
 
+# %% ../../nbs/api/41_samplers.ipynb #0a40d899
+def multistep(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B C"]:
+    """Deterministic and of second order: the last two estimates of μ, extrapolated in log c/s, carry each step."""
+    last: tuple[Complex64[Tensor, "B C"], Float[Tensor, " C"]] | None = None
+
+    def move(x, estimate, now, then):
+        nonlocal last
+        (c, s), (c2, s2) = now, then
+        here, there = ((signal.clamp_min(1e-6) / noisy).log() for signal, noisy in (now, then))
+        mean = estimate.mean
+        if last is not None:
+            mean = mean + 0.5 * (there - here) / (here - last[1]).clamp_min(1e-6) * (mean - last[0])
+        last = (estimate.mean, here)
+        return s2 / s * x - c2 * torch.expm1(here - there) * mean
+
+    return _descend(denoise, schedule, noise, phis, callback, move)
+
 # %% ../../nbs/api/41_samplers.ipynb #ae66e0e9
 def renoise(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, "B C"]:
     """Draws all noise afresh at each level: keeps the training marginals, but seeks modes (fewer, more typical crystals)."""
@@ -109,7 +126,8 @@ def churn(denoise, schedule, noise, phis, callback=None, fresh: float = 0.3) -> 
     return _descend(denoise, schedule, noise, phis, callback, move)
 
 
-SAMPLERS: dict[str, Sampler] = {"ancestral": ancestral, "ddim": ddim, "renoise": renoise, "churn": churn}
+SAMPLERS: dict[str, Sampler] = {"ancestral": ancestral, "ddim": ddim, "multistep": multistep, "renoise": renoise,
+                                "churn": churn}
 
 
 def get_sampler(name: str) -> Sampler:
