@@ -95,7 +95,7 @@ def multistep(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor
 
     def move(x, estimate, now, then):
         nonlocal last
-        (c, s), (c2, s2) = now, then
+        (_, s), (c2, s2) = now, then
         here, there = ((signal.clamp_min(1e-6) / noisy).log() for signal, noisy in (now, then))
         mean = estimate.mean
         if last is not None:

@@ -166,7 +166,7 @@ class Generator(_Controls):
     ) -> SampleResult:
         """Draw samples `first` … `first` + n − 1 of `seed`.
 
-        `sampler`: ancestral, ddim, multistep, renoise or churn, with `steps` noise levels; `trace` keeps all ladders along the way.
+        `sampler`: a name in `SAMPLERS`, with `steps` noise levels; `trace` keeps all ladders along the way.
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser.
         """
         chunks = list(_chunks(n, self._fitting() if batch_size is None else batch_size))
