@@ -10,13 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trouble import complain, crash, hang
 
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.generation import matching as matching_module
+from fourier_workbench.generation.cells import MATCH, SAME, is_same
 from fourier_workbench.generation.evaluate import by_formula, read_drawn
-from fourier_workbench.generation.matching import MATCH, SAME, find_kinds, is_same, match_pairs
+from fourier_workbench.generation.matching import find_kinds, match_pairs
 from fourier_workbench.generation.report import (
     distribution_section,
     facts_section,
@@ -81,29 +83,11 @@ def test_kinds_are_counted_within_a_formula() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("server", "reason"),
-    [
-        ("print('{}', flush=True); input(); import os; os._exit(11)", "crash"),
-        ("print('{}', flush=True); input(); import time; time.sleep(60)", "timeout"),
-        ("print('{}', flush=True)\nwhile True: input(); print('{\"error\": \"ValueError: no\"}', flush=True)", "Value"),
-    ],
-)
-def test_a_library_that_crashes_or_hangs_is_counted(monkeypatch: pytest.MonkeyPatch, server: str, reason: str) -> None:
-    monkeypatch.setattr(matching_module, "_SERVER", server)
-    report = evaluate([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=0.5, progress=False)
-    failures = report.structures["failure"]
-    assert failures.isna().tolist() == [True, False, False, True], "the first and the only one are not compared"
-    assert all(failure.startswith(reason) for failure in failures.dropna())
-    assert report["unique"] == 0.5
-    assert report.rates.set_index("metric").loc["unique", "failures"] == 2
-    assert report["valid"] == 1
-
-
-def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching_module, "_SERVER", "raise SystemExit")
-    with pytest.raises(EvaluationError, match="did not start"):
-        evaluate([HALITE, CAESIUM], workers=1, progress=False)
+@pytest.mark.parametrize(("trouble", "reason"), [(crash, "crash"), (hang, "timeout"), (complain, "ValueError: no")])
+def test_a_library_that_crashes_or_hangs_is_counted(monkeypatch: pytest.MonkeyPatch, trouble, reason: str) -> None:
+    monkeypatch.setattr(matching_module, "first_match", trouble)
+    kinds = find_kinds([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=0.5, progress=False)
+    assert [kind.failure for kind in kinds] == [None, reason, reason, None], "the first and the only one are not compared"
 
 
 # ---------------------------------------------------------------------------------------------------- rates

@@ -1,6 +1,5 @@
 """Processes that may crash or hang: every item has an outcome, in order, and the others go on."""
 
-import ctypes
 import math
 import os
 import subprocess
@@ -9,22 +8,18 @@ import time
 from pathlib import Path
 
 import pytest
+from trouble import crash, hang
 
 from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation.workers import Workers, run_limited
 
 
-def hang_in_compiled_code(seconds: int) -> None:
-    "Sleeps without giving the interpreter back: no signal handler of Python's would run."
-    ctypes.PyDLL(None).sleep(seconds)
-
-
 def misbehave(how: str) -> object:
     "One function, many ways to go wrong."
     if how == "crash":
-        ctypes.string_at(0)
+        crash(how)
     if how == "hang":
-        hang_in_compiled_code(600)
+        hang(how)
     if how == "leave":
         sys.exit(3)
     if how == "exhaust":

@@ -93,7 +93,7 @@ def judge_charges(counts: Mapping[int, int]) -> dict[str, bool]:
         warnings.simplefilter("ignore")
         balanced = bool(smact_validity(composition, use_pauling_test=True, **options))
         neutral = balanced or bool(smact_validity(composition, use_pauling_test=False, **options))
-    return {"charge_neutral": neutral, "electronegativity": balanced}
+    return {"charge_neutral": neutral, "charges_as_pauling": balanced}
 
 
 def package_version(name: str) -> str:
@@ -161,12 +161,12 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     out["cell not flat"] = number["cell_sine"] >= 1e-3
     out["mass density"] = number["mass_density"].between(0.01, 25.0)
     structure = ~(number["pair_distance"] <= 0.5) & (number["volume"] >= 0.1) & sound
-    if "electronegativity" in table:
-        for name, column in (("charge neutral", "charge_neutral"), ("electronegativity", "electronegativity")):
+    if "charges_as_pauling" in table:
+        for name, column in (("charge neutral", "charge_neutral"), ("electronegativity", "charges_as_pauling")):
             out[name] = table[column].eq(True)
         out["all checks"] = out[["valid", "distances by radii", "cell not flat", "mass density", "electronegativity"]].all(axis=1)
     out["CDVAE structure"] = structure
-    if "electronegativity" in table:
+    if "charges_as_pauling" in table:
         out["CDVAE composition"] = out["electronegativity"]
         out["CDVAE valid"] = structure & out["CDVAE composition"]
     return out

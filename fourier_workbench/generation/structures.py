@@ -96,7 +96,7 @@ class Desk:
 
 # %% ../../nbs/api/61_structures.ipynb #f71a1bfc
 SYMMETRY = ("space_group", "n_sites_primitive", "symmetry_residual", "symmetry_skipped")
-CHARGES = ("charge_neutral", "electronegativity")
+CHARGES = ("charge_neutral", "charges_as_pauling")
 WHOLE = ("n_sites", "n_species", "space_group", "n_sites_primitive")
 NUMBERS = ("volume_per_atom", "min_distance", "volume", "mass_density", "cell_sine", "pair_distance", "radii_ratio",
            "symmetry_residual", "symmetry_skipped")
