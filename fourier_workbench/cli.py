@@ -26,8 +26,8 @@ Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
 
 def prepare(
     source: str, out: Path, /, bpd: int = 9, grid: int = 48,
-    truncation: Literal["cubic", "spherical", "hybrid"] = "cubic", cell: Literal["given", "niggli"] = "given",
-    split: Literal["formula", "paper"] = "formula", recovery: Literal["paper", "robust", "none"] = "paper",
+    truncation: Literal["cubic", "spherical", "hybrid"] = "cubic", cell: Literal["given", "niggli", "standard"] = "given",
+    split: Literal["formula", "paper", "given"] = "formula", recovery: Literal["paper", "robust", "none"] = "paper",
     shear: bool = False, hull: Path | None = None, max_sites: int | None = None, limit: int | None = None,
     workers: int = os.cpu_count() or 1, scheduler: str | None = None,
 ) -> None:
@@ -40,8 +40,8 @@ def prepare(
         bpd: Fourier modes per direction.
         grid: nodes per direction that atoms are snapped to (24 or 48).
         truncation: which modes of the cube are kept.
-        cell: cells as given, or Niggli-reduced primitive ones.
-        split: train, val and test by reduced formula, or as the paper does.
+        cell: cells as given, Niggli-reduced primitive ones, or primitive ones of the standard setting (origin on symmetry).
+        split: train, val and test by reduced formula, as the paper does, or as the source says (property split).
         recovery: leave out crystals that this recovery cannot give back; none keeps them.
         shear: keep what another cell of the same lattice can give back, in that cell.
         hull: Parquet file of immutable_id and dft_hull, joined by id.
@@ -167,7 +167,7 @@ def evaluate(
 # %% ../nbs/api/90_cli.ipynb #fe5dbbce
 def demo(
     out: Path | None = None, /, corpus: str = "decorated", recipe: str | None = None, n: Count = 256, seed: int | None = None,
-    cell: Literal["given", "niggli"] = "given", workers: int = os.cpu_count() or 1,
+    cell: Literal["given", "niggli", "standard"] = "given", workers: int = os.cpu_count() or 1,
     processes: int | None = None,
 ) -> None:
     """Everything once: prepare, train, draw, judge, and write an offline report; called again it goes on.
@@ -178,7 +178,7 @@ def demo(
         recipe: name of a recipe, or a JSON file; the default is in settings.ini.
         n: how many samples to draw.
         seed: seed of the samples; the default is in settings.ini.
-        cell: cells as given, or Niggli-reduced primitive ones.
+        cell: cells as given, Niggli-reduced primitive ones, or primitive ones of the standard setting (origin on symmetry).
         workers: processes that prepare and compare.
         processes: how many share every training batch; by default one a GPU, or one a CPU core.
     """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import spglib
 from jaxtyping import Float64, Int64
 from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.io.cif import CifParser
@@ -231,6 +232,15 @@ class Crystal(_Geometry):
         """The Niggli-reduced primitive cell of the same crystal: fewer and more alike cells to learn."""
         structure = self.to_structure().get_primitive_structure(tolerance=0.01)
         return Crystal.from_structure(structure.get_reduced_structure("niggli")).right_handed()
+
+    def standard(self, symprec: float = 0.01) -> Crystal:
+        """The primitive cell of spglib's standard setting, found within `symprec` Å: its origin lies on symmetry elements.
+
+        Nothing is idealised. A crystal whose atoms coincide, in which spglib finds no group, keeps its cell.
+        """
+        cell = (self.lattice, self.frac_coords, self.numbers)
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
+        return self if found is None else Crystal(found[0], found[2], np.mod(found[1], 1.0)).right_handed()
 
     def supercell(self, matrix) -> Crystal:
         """The supercell whose lattice vectors are `matrix` (three integers, or (3, 3)) times this cell's."""

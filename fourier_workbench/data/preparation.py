@@ -32,7 +32,7 @@ from .packing import pack
 from .pool import Pool, Task
 from .readers import Part, Sample, check_hull, join_hull, portable
 from .sources import Source, open_source, read_part
-from .splits import formula_split, funnel, metastable, paper_split
+from .splits import formula_split, funnel, given_split, metastable, paper_split
 from ..errors import CorpusError, CrystalError
 from ..representation.fourier import FourierBasis, check_grid
 from ..representation.recovery import Method
@@ -71,7 +71,7 @@ def _chosen_cell(crystal: Crystal, cell: str) -> Crystal:
     if cell == "given":
         return crystal
     try:
-        return crystal.niggli()
+        return crystal.niggli() if cell == "niggli" else crystal.standard()
     except Exception as error:  # pymatgen's reduction raises several kinds on cells it cannot reduce
         raise CrystalError(f"the cell could not be reduced: {error}", "cell") from error
 
@@ -137,6 +137,8 @@ def _finish(out: Path, shards: list[Path], rejected: list[pa.Table], manifest: d
     if options.split == "paper":
         stable = np.array([metastable(text) for t in tables for text in t["properties"].to_pylist()], dtype=bool)
         split = paper_split(columns["reduced_formula"], sizes, stable, columns["id"])
+    elif options.split == "given":
+        split = given_split([text for t in tables for text in t["properties"].to_pylist()])
     else:
         split = formula_split(columns["reduced_formula"])
     write_table(pa.table({"split": pa.array(split, pa.uint8())}), out / "splits.parquet")
@@ -150,8 +152,8 @@ def _finish(out: Path, shards: list[Path], rejected: list[pa.Table], manifest: d
 # %% ../../nbs/api/28_preparation.ipynb #7b52009b
 def prepare_corpus(
     source: str | Path | Source | Sequence, out_dir: str | Path, basis: FourierBasis = _PAPER_BASIS, grid: int = 48,
-    workers: int = 1, scheduler: Any = None, cell: Literal["given", "niggli"] = "given", deduplicate: bool = True,
-    split: Literal["formula", "paper"] = "formula", max_sites: int | None = None, limit: int | None = None,
+    workers: int = 1, scheduler: Any = None, cell: Literal["given", "niggli", "standard"] = "given", deduplicate: bool = True,
+    split: Literal["formula", "paper", "given"] = "formula", max_sites: int | None = None, limit: int | None = None,
     recovery: Method | None = "robust", shear: bool = False,
     hull: str | Path | None = None, progress: bool = True,
 ) -> Corpus:
@@ -166,7 +168,7 @@ def prepare_corpus(
     `out_dir` holds something else or a worker dies.
     """
     check_grid(grid, basis)
-    for name, value, allowed in (("cell", cell, ("given", "niggli")), ("split", split, ("formula", "paper")),
+    for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")), ("split", split, ("formula", "paper", "given")),
                                  ("recovery", recovery, ("paper", "robust", None))):
         if value not in allowed:
             raise CorpusError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")

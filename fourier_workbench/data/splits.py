@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64, UInt8
 
+from ..errors import CorpusError
+
 # %% auto #0
-__all__ = ['SIZE_BINS', 'stable_number', 'formula_split', 'metastable', 'paper_split', 'size_bin', 'funnel']
+__all__ = ['SIZE_BINS', 'stable_number', 'formula_split', 'metastable', 'paper_split', 'given_split', 'size_bin', 'funnel']
 
 # %% ../../nbs/api/26_splits.ipynb #cadaf09d
 def stable_number(text: str) -> int:
@@ -48,6 +50,23 @@ def paper_split(
         chosen = candidates[np.argsort(mark[candidates], kind="stable")][: min(512, len(candidates) // 10)]
         out[chosen] = 2
     return out
+
+# %% ../../nbs/api/26_splits.ipynb #c0b5be91
+_NAMES = {"train": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+
+
+def given_split(properties: Sequence[str | None]) -> UInt8[np.ndarray, " n"]:
+    """0 train, 1 validation, 2 test as the JSON `properties` of each crystal say, under `split` or `orig_split`.
+
+    Raises `CorpusError` when one says nothing, or anything but train, val or test.
+    """
+    said = [json.loads(text) if text else {} for text in properties]
+    names = [one.get("split", one.get("orig_split")) for one in said]
+    strange = [name for name in names if name not in _NAMES]
+    if strange:
+        raise CorpusError(f"{len(strange)} crystals have the split {strange[0]!r}; split='given' needs a property "
+                          "split of train, val or test for each")
+    return np.array([_NAMES[name] for name in names], dtype=np.uint8)
 
 # %% ../../nbs/api/26_splits.ipynb #6118de61
 SIZE_BINS = ("<=16", "17-32", "33-48", "49-64", ">64", "unknown")

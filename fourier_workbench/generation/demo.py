@@ -180,7 +180,7 @@ def _tiles(verdict: Verdict) -> str:
 # %% ../../nbs/api/66_demo.ipynb #11d2c4cc
 def run_demo(
     directory: Path | str, source: str = "decorated", recipe: Recipe | str = "laptop", *, n: int = 256, seed: int = 0,
-    cell: Literal["given", "niggli"] = "given", workers: int | None = None, processes: int | None = None,
+    cell: Literal["given", "niggli", "standard"] = "given", workers: int | None = None, processes: int | None = None,
     viewer_js: str | None = None, progress: bool = True,
 ) -> Verdict:
     """Prepare `source`, train `recipe`, draw `n` samples and both controls, judge them, write everything into `directory`.
