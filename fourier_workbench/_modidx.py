@@ -993,6 +993,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'fourier_workbench/model/ladder.py'),
                                                 'fourier_workbench.model.ladder.Ladder.__init__': ( 'api/ladder.html#ladder.__init__',
                                                                                                     'fourier_workbench/model/ladder.py'),
+                                                'fourier_workbench.model.ladder.Ladder.divergence': ( 'api/ladder.html#ladder.divergence',
+                                                                                                      'fourier_workbench/model/ladder.py'),
                                                 'fourier_workbench.model.ladder.Ladder.log_sigma': ( 'api/ladder.html#ladder.log_sigma',
                                                                                                      'fourier_workbench/model/ladder.py'),
                                                 'fourier_workbench.model.ladder.Ladder.mean': ( 'api/ladder.html#ladder.mean',

@@ -52,6 +52,12 @@ class Ladder(nn.Module):
         modulus = torch.sqrt(mean.unflatten(-1, (-1, 2)).square().sum(-1) + 1e-12)
         return (modulus * (torch.exp(-self.log_sigma) * self.selector)).sum(-1) / len(self.mask)
 
+    def divergence(self, mean: Float[Tensor, "B 2C"]) -> Float[Tensor, " B"]:
+        """Kullback–Leibler divergence of N(μ, e^2σ) from N(0, 1) / C, kept channels only: the ordinary VAE's penalty."""
+        log_sigma = self.log_sigma * self.selector
+        widths = (torch.exp(2 * log_sigma) - 1 - 2 * log_sigma).sum()  # two parts a channel, half of it each
+        return (0.5 * mean.square().sum(-1) + widths) / len(self.mask)
+
     @torch.no_grad()
     def prune(self, keep: int) -> None:
         """Switch off the channels with the lowest |mask| until `keep` are left; ties by index; never switched on again."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ class AutoencoderLoss:
 
     species_weight: float = 1.0  # λ_z
     penalty_weight: float = 0.09  # λ_μ
+    penalty: Literal["ratio", "divergence"] = "ratio"  # L_μ of the paper, or the KL divergence of an ordinary VAE (ours)
     penalty_ramp: float = 0.0  # share of the steps over which λ_μ grows linearly from zero
     standardise_lattice: bool = False
     lattice_weight: float = 1.0
@@ -65,7 +67,8 @@ def autoencoder_loss(
     lat = (out.lattice - lattice).square().mean(-1)
     ce = F.cross_entropy(out.species_logits.flatten(0, 1), species.flatten())
     rec = torch.sqrt(loss.lattice_weight * lat + four + loss.zero_mode_weight * zero_mode + 1e-12).mean()
-    penalty = model.ladder.penalty(mean).mean()
+    measure = model.ladder.penalty if loss.penalty == "ratio" else model.ladder.divergence
+    penalty = measure(mean).mean()
     total = loss.species_weight * ce + rec + loss.penalty_at(progress) * penalty
     raw_lat = ((out.lattice - lattice) * model.lattice_std).square().mean()
     parts = {
