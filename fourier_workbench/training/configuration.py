@@ -89,7 +89,7 @@ class DiffuserStage:
 class FineTuneStage:
     """Second stage of the diffuser, on metastable crystals only (paper 5.2): weights and τ go on from the first."""
 
-    steps: int = 100_000
+    steps: int = 61_737
     batch_size: int = 8
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5, lr_final=1.0))
     e_hull_max: float = 0.1  # eV/atom

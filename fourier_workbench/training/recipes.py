@@ -13,6 +13,7 @@ from ..errors import RecipeError
 from ..model.attention import TransformerConfig
 from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
+from ..model.engine import EngineConfig
 from fourier_workbench.training.configuration import (
     AutoencoderStage,
     DiffuserStage,
@@ -21,9 +22,10 @@ from fourier_workbench.training.configuration import (
     Recipe,
 )
 from .losses import AutoencoderLoss
+from .scaling import larger_batches
 
 # %% auto #0
-__all__ = ['RECIPES', 'paper', 'paper_baseline', 'paper_nhead10', 'paper_7cubed', 'laptop', 'get_recipe']
+__all__ = ['RECIPES', 'paper', 'paper_baseline', 'paper_nhead10', 'paper_7cubed', 'laptop', 'workstation', 'h200', 'get_recipe']
 
 # %% ../../nbs/api/51_recipes.ipynb #df11dc0f
 def paper(
@@ -99,17 +101,48 @@ def laptop() -> Recipe:
     stage = DiffuserStage(diffuser, muon, steps=1700, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
+# %% ../../nbs/api/51_recipes.ipynb #c0f1b011
+def _accelerated(recipe: Recipe, name: str, batch_size: int) -> Recipe:
+    """Half-space tokens, 125 scratch tokens in half-space, bf16, compiled blocks, larger batches; averaged weights."""
+    first, second = recipe.autoencoder, recipe.diffuser
+    shape = replace(first.model.transformer, value_rotation=True)
+    first = replace(first, model=replace(first.model, transformer=shape, tokens="half"), ema=0.9999,
+                    optimiser=replace(first.optimiser, clip=1.0), loss=replace(first.loss, standardise_lattice=True))
+    if second is not None:
+        network = replace(second.model, transformer=shape, scratch_bpd=5, scratch_tokens="half", output="skip")
+        second = replace(second, model=network, phi="per_sample", ema=0.9999, optimiser=first.optimiser)
+    engine = EngineConfig("bf16", compile=True, fused=True)
+    return larger_batches(replace(recipe, name=name, autoencoder=first, diffuser=second, engine=engine), batch_size)
+
+
+def workstation() -> Recipe:
+    """One consumer card of 24 GB: N_head 10 in half-space, bf16, compiled, batch 32."""
+    return _accelerated(paper(n_heads=10), "workstation", 32)
+
+
+def h200() -> Recipe:
+    """One data-centre card of 141 GB: the paper's baseline in half-space, bf16, compiled, batch 128."""
+    return _accelerated(paper(), "h200", 128)
+
 # %% ../../nbs/api/51_recipes.ipynb #78b6110e
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (laptop, paper_baseline, paper_nhead10, paper_7cubed)
+    recipe.__name__: recipe for recipe in (laptop, workstation, h200, paper_baseline, paper_nhead10, paper_7cubed)
 }
 
 
 def get_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe by name, or from a JSON file; `RecipeError` names those there are."""
+    """A recipe by name, a row of the paper's tables ("table6:TFFFF"), or from a JSON file.
+
+    Raises `RecipeError` that names those there are.
+    """
     name = str(name_or_path)
     if name in RECIPES:
         return RECIPES[name]()
-    if not name.lstrip().startswith("{") and not Path(name).is_file():
-        raise RecipeError(f"no recipe {name}; give a JSON file or one of {', '.join(RECIPES)}")
-    return Recipe.from_json(name)
+    if name.lstrip().startswith("{") or Path(name).is_file():
+        return Recipe.from_json(name)
+    if ":" in name:
+        from fourier_workbench.training.paper_tables import row_recipe
+
+        return row_recipe(name)
+    raise RecipeError(f"no recipe {name}; give a JSON file, a row of the paper's tables as table6:TFFFF, or one of "
+                      f"{', '.join(RECIPES)}")

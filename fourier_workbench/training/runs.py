@@ -18,7 +18,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from ..errors import RunError
-from .recipes import Recipe, get_recipe
+from .configuration import Recipe
+from .cost import announce
+from .recipes import get_recipe
 
 # %% auto #0
 __all__ = ['LIVE', 'ENDED', 'State', 'read_json', 'write_json', 'process_started', 'is_alive', 'RunStatus', 'last_lines',
@@ -230,8 +232,9 @@ class Run(_Steered):
     def start(cls, recipe: Recipe | str, corpus: Any, directory: Path | str, processes: int | None = None) -> Run:
         """Train `recipe` (or the recipe of that name) on `corpus` (a `Corpus` or its directory) in `directory`.
 
-        Every batch is shared among `processes` (default: one a GPU, or one a CPU core). A directory that holds the same
-        recipe and corpus is gone on with; raises `RunError` when it holds another run or one that is still going.
+        Prints what it will cost. Every batch is shared among `processes` (default: one a GPU, or one a CPU core). A
+        directory that holds the same recipe and corpus is gone on with; raises
+        `RunError` when it holds another run or one that is still going.
         """
         run = cls(directory)
         recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
@@ -248,6 +251,7 @@ class Run(_Steered):
             raise RunError(f"{run.directory} was trained on {before['corpus']}; give another directory for this corpus")
         run.directory.mkdir(parents=True, exist_ok=True)
         write_json(run.directory / "run.json", plan)
+        announce(recipe, processes or 1)
         run._launch()
         return run
 

@@ -30,6 +30,7 @@ from ..model.ladder import channels_at
 from ..representation.fourier import FourierBasis
 from .checkpoints import RunDirectory, load_autoencoder, save_autoencoder, save_diffuser
 from .configuration import DiffuserStage, Recipe
+from .cost import announce
 from .ladders import Ladders
 from .loop import Batches, Stage, Trained, TrainingLoop, step_generator
 from .losses import PHI_EDGES, autoencoder_loss, noise_rmse, phi_bin
@@ -324,15 +325,16 @@ def fit(
     progress: bool = True,
     callback: Callable[[Stage, int], None] | None = None,
 ) -> bool:
-    """All stages of the recipe, going on where a killed run was; False when it was stopped.
+    """All stages of the recipe, going on where a killed run was; False when it was stopped. With `progress` its cost comes first.
 
-    With `processes` > 1 every batch is shared among that many; `corpus` must then be a prepared `Corpus`. Raises as
-    `fit_autoencoder`.
+    With `processes` > 1 they share every batch; `corpus` must then be a prepared `Corpus`. Raises as `fit_autoencoder`.
     """
     run = RunDirectory(directory)
     recipe.to_json(run.path / "recipe.json")
     about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
     (run.path / "config.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    if progress:
+        announce(recipe, processes)
     if processes == 1:
         done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
     elif callback is not None or not isinstance(corpus, Corpus):
