@@ -8,7 +8,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-EXTRAS = ("evaluation", "cluster", "hub", "formats", "docs")
+EXTRAS = ("evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs")
 
 
 class BuildWithSettings(build_py):

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "fourier_workbench"
 NOTEBOOKS = ROOT / "nbs"
 BUILD = ROOT / "build"
-EXTRAS = ("evaluation", "cluster", "hub", "formats", "docs", "dev")
+EXTRAS = ("evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs", "dev")
 
 
 def settings() -> ConfigParser:
