@@ -18,10 +18,11 @@ from .errors import WorkbenchError
 from .settings import load_settings
 
 # %% auto #0
-__all__ = ['Count', 'COMMANDS', 'prepare', 'train', 'sample', 'evaluate', 'demo', 'lab', 'main']
+__all__ = ['Count', 'Devices', 'COMMANDS', 'prepare', 'train', 'sample', 'evaluate', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/90_cli.ipynb #1b645389
 Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
+Devices = Annotated[int | None, tyro.conf.arg(aliases=["--processes"])]
 
 
 def prepare(
@@ -64,7 +65,7 @@ def prepare(
 # %% ../nbs/api/90_cli.ipynb #ac3478d6
 def train(
     corpus: Path, run: Path, /, recipe: str | None = None, detach: bool = False, seed: int | None = None,
-    processes: int | None = None,
+    devices: Devices = None, nodes: int | None = None,
 ) -> None:
     """Train all stages of a recipe; the same command goes on where it was stopped.
 
@@ -74,7 +75,8 @@ def train(
         recipe: name of a recipe, or a JSON file; the default is in settings.ini.
         detach: train in a process of its own and return at once.
         seed: another seed than the recipe's.
-        processes: how many share every batch; by default one a GPU, or one a CPU core.
+        devices: how many share every batch, on each node; by default every GPU, or every CPU core, or what srun says.
+        nodes: machines; in a SLURM job prepend srun, and with --detach srun is called for you.
     """
     from fourier_workbench.data import Corpus
     from fourier_workbench.errors import RunError
@@ -85,11 +87,11 @@ def train(
     chosen = chosen if seed is None else override(chosen, seed=seed)
     prepared = Corpus(corpus)
     if detach:
-        print(f"{Run.start(chosen, prepared, run, processes)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
+        print(f"{Run.start(chosen, prepared, run, devices, nodes or 1)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
         return
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; give a directory for the run")
-    if not train_all(chosen, prepared, run, processes):
+    if not train_all(chosen, prepared, run, devices, nodes):
         raise RunError(f"training in {run} was stopped; the same command goes on")
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
@@ -168,7 +170,7 @@ def evaluate(
 def demo(
     out: Path | None = None, /, corpus: str = "decorated", recipe: str | None = None, n: Count = 256, seed: int | None = None,
     cell: Literal["given", "niggli", "standard"] = "given", workers: int = os.cpu_count() or 1,
-    processes: int | None = None,
+    devices: Devices = None,
 ) -> None:
     """Everything once: prepare, train, draw, judge, and write an offline report; called again it goes on.
 
@@ -180,7 +182,7 @@ def demo(
         seed: seed of the samples; the default is in settings.ini.
         cell: cells as given, Niggli-reduced primitive ones, or primitive ones of the standard setting (origin on symmetry).
         workers: processes that prepare and compare.
-        processes: how many share every training batch; by default one a GPU, or one a CPU core.
+        devices: how many share every training batch; by default every GPU, or every CPU core.
     """
     import time
 
@@ -189,7 +191,7 @@ def demo(
     start, settings = time.perf_counter(), load_settings()
     folder = out or settings.runs / "demo"
     verdict = run_demo(folder, corpus, recipe or settings.recipe, n=n, seed=settings.seed if seed is None else seed, cell=cell,
-                       workers=workers, processes=processes, viewer_js=_viewer())
+                       workers=workers, processes=devices, viewer_js=_viewer())
     print(f"\n{verdict}\n\nseconds")
     for name, took in Stopwatch(folder / "timings.json").seconds.items():
         print(f"  {name:<22}{took:>10.0f}")

@@ -32,7 +32,8 @@ def radial_laplace(
     if isinstance(generators, list):
         u = torch.stack([torch.rand(3, len(tau), generator=g) for g in generators])
     else:
-        u = torch.rand(n, 3, len(tau), generator=generators)
+        device = None if generators is None else generators.device
+        u = torch.rand(n, 3, len(tau), generator=generators, device=device)
     u = u.to(tau.device)
     modulus = -torch.log1p(-u[:, :2]).sum(1) * tau
     return torch.polar(modulus, 2 * math.pi * u[:, 2])

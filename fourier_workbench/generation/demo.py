@@ -86,7 +86,7 @@ def _trained(
     run = RunDirectory(folder)
     if not _is_trained(run, recipe, corpus):
         with watch.part("train", add=True):
-            if not train_all(recipe, corpus, folder, processes, progress):
+            if not train_all(recipe, corpus, folder, processes, progress=progress):
                 raise RunError(f"training in {folder} was stopped; the same command goes on")
     return load_generator(folder)
 

@@ -17,7 +17,7 @@ from .attention import Block, Stack
 from .complex_layers import ComplexLinear
 
 # %% auto #0
-__all__ = ['GAUSS_WIDTH', 'EngineConfig', 'compiler_problem', 'accelerate']
+__all__ = ['GAUSS_WIDTH', 'LITERAL', 'EngineConfig', 'compiler_problem', 'accelerate']
 
 # %% ../../nbs/api/35_engine.ipynb #d1140279
 GAUSS_WIDTH = 256  # complex channels in and out from which three products beat four
@@ -37,6 +37,9 @@ class EngineConfig:
     def fabric_precision(self) -> Literal["32-true", "bf16-mixed"]:
         """What Lightning Fabric calls it."""
         return "bf16-mixed" if self.precision == "bf16" else "32-true"
+
+
+LITERAL = EngineConfig()  # everything as it is written
 
 
 @cache

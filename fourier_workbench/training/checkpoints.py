@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import CheckpointError
 from ..model.autoencoder import Autoencoder, AutoencoderConfig
 from ..model.diffuser import Diffuser, DiffuserConfig
+from .processes import read_json, this_process, write_json
 
 # %% auto #0
-__all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'save_autoencoder', 'save_diffuser', 'load_autoencoder',
+__all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'load_autoencoder',
            'load_diffuser', 'RunDirectory']
 
 # %% ../../nbs/api/52_checkpoints.ipynb #cadaf09d
@@ -38,17 +40,36 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_checkpoint(path: Path | str, kind: str, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
-    """Write `path`.safetensors and `path`.json, each in one atomic move; `meta` must be JSON."""
+def _link(source: Path, target: Path) -> None:
+    """`target` becomes another name of `source`, in one move; a copy where the file system has no second names."""
+    spare = target.with_name(f".{target.name}.{os.getpid()}")
+    spare.unlink(missing_ok=True)
+    try:
+        os.link(source, spare)
+    except OSError:
+        shutil.copyfile(source, spare)
+    os.replace(spare, target)
+
+
+def save_checkpoint(
+    path: Path | str, kind: str, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any], keep: bool = False
+) -> None:
+    """Write `path`.safetensors and `path`.json, each in one atomic move; `meta` must be JSON.
+
+    With `keep` the pair that was there stays as `path`.previous, whole at every moment at which `path` is not.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data, words = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    data, words = (path.with_name(path.name + suffix) for suffix in (".safetensors", ".json"))
     spare = data.with_name(f".{data.name}.{os.getpid()}")
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, spare)
     spare.chmod(0o644)  # safetensors writes for the owner only; a checkpoint is there to be shared
     about = {"format": FORMAT, "kind": kind, "sha256": _digest(spare), **meta}
     spare_words = words.with_name(f".{words.name}.{os.getpid()}")
     spare_words.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    if keep and data.is_file() and words.is_file():
+        for old in (data, words):
+            _link(old, old.with_name(f"{path.name}.previous{old.suffix}"))
     os.replace(spare, data)
     os.replace(spare_words, words)
 
@@ -56,7 +77,7 @@ def save_checkpoint(path: Path | str, kind: str, tensors: dict[str, Shaped[Tenso
 def load_checkpoint(path: Path | str, kind: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
     """Tensors and words of a checkpoint; `CheckpointError` in one line when it is missing, damaged, newer or another kind."""
     path = Path(path)
-    data, words = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    data, words = (path.with_name(path.name + suffix) for suffix in (".safetensors", ".json"))
     if not (data.is_file() and words.is_file()):
         raise CheckpointError(f"no checkpoint {path.name} in {path.parent}: {data.name} and {words.name} are both needed")
     try:
@@ -66,14 +87,32 @@ def load_checkpoint(path: Path | str, kind: str) -> tuple[dict[str, Shaped[Tenso
         raise CheckpointError(f"{words} is not a checkpoint's description; use a folder written by a training run") from error
     if version != FORMAT:
         raise CheckpointError(f"{words} has format {version}, this version reads {FORMAT}; update fourier_workbench")
+    if not isinstance(meta.get("sha256"), str):
+        raise CheckpointError(f"{words} lacks the hash of {data.name}; take an older checkpoint")
     if found != kind:
-        raise CheckpointError(f"{words} holds a {found} checkpoint, not a {kind} one")
-    if _digest(data) != meta.get("sha256"):
+        raise CheckpointError(f"{words} holds a checkpoint of kind {found}, not {kind}; give another folder")
+    if _digest(data) != meta["sha256"]:
         raise CheckpointError(f"{data} is damaged (its hash differs from {words.name}); take an older checkpoint")
     try:
         return load_file(data), meta
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{data} cannot be read: {error}") from error
+        raise CheckpointError(f"{data} cannot be read: {error}; take an older checkpoint") from error
+
+
+def load_latest(path: Path | str, kind: str) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
+    """`load_checkpoint`, or when that one is damaged the one before, with a warning; another kind or format is never skipped."""
+    path = Path(path)
+    before = path.with_name(f"{path.name}.previous")
+    try:
+        return load_checkpoint(path, kind)
+    except CheckpointError as error:
+        about = read_json(path.with_name(path.name + ".json"))
+        foreign = about.get("format", FORMAT) != FORMAT or about.get("kind", kind) != kind
+        if foreign or not before.with_name(before.name + ".json").is_file():
+            raise
+        found = load_checkpoint(before, kind)
+        warnings.warn(f"{error}; going on from the one before, {before.name}", stacklevel=2)
+        return found
 
 # %% ../../nbs/api/52_checkpoints.ipynb #ff9fb270
 def save_autoencoder(folder: Path | str, model: Autoencoder, meta: dict[str, Any] | None = None) -> None:
@@ -147,28 +186,21 @@ class RunDirectory:
         if path.is_file():
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
             kept = [row for row in rows if row.get("stage") != stage or row.get("step", 0) <= step]
-            self._write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+            spare = self.path / f".metrics.jsonl.{os.getpid()}"
+            spare.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            os.replace(spare, path)
 
     def set_status(self, state: str, **values: Any) -> None:
         """Replace status.json."""
-        about = {"state": state, "pid": os.getpid(), "updated": time.time(), **values}
-        self._write("status.json", json.dumps(about) + "\n")
+        write_json(self.path / "status.json", {"state": state, **this_process(), "updated": time.time(), **values})
 
     def command(self) -> str:
         """What control.json asks for: run, pause, stop or checkpoint; run when there is none."""
-        try:
-            return str(json.loads((self.path / "control.json").read_text(encoding="utf-8"))["command"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "run"  # a half-written file is read again at the next step
+        return str(read_json(self.path / "control.json").get("command", "run"))  # half a file is read again at the next step
 
     def answer(self, command: str) -> None:
         """Set control.json."""
-        self._write("control.json", json.dumps({"command": command}) + "\n")
-
-    def _write(self, name: str, text: str) -> None:
-        spare = self.path / f".{name}.{os.getpid()}"
-        spare.write_text(text, encoding="utf-8")
-        os.replace(spare, self.path / name)
+        write_json(self.path / "control.json", {"command": command})
 
     def clear(self, stage: str) -> None:
         """Remove a stage's checkpoints."""

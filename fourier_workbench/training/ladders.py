@@ -6,47 +6,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import cached_property
 
 import torch
-from jaxtyping import Complex64, Int64
+from jaxtyping import Complex64, Float, Int64
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..data.batches import CrystalTensors
 from ..diffusion.noise import ScaleMeter
 from ..model.autoencoder import Autoencoder
+from ..model.engine import accelerate
 from .configuration import Recipe
 
 # %% auto #0
-__all__ = ['Ladders']
+__all__ = ['Ladders', 'TrainingLadders']
 
 # %% ../../nbs/api/54_ladders.ipynb #cadaf09d
 class Ladders:
-    """Encoder means of the training crystals, kept in memory when they may be and fit, else made batch by batch."""
+    """Encoder means of the training crystals, kept in memory when they may be and fit, else made batch by batch.
 
-    def __init__(self, model: Autoencoder, crystals: CrystalTensors, recipe: Recipe, room: float = 2e9):
-        self.model, self.crystals, self.seed = model.eval(), crystals, recipe.seed
+    Computed when first asked for. Where nothing is kept, several processes share the epoch that tells τ.
+    """
+
+    def __init__(
+        self, model: Autoencoder, crystals: CrystalTensors, recipe: Recipe, fabric: Fabric | None = None, room: float = 2e9
+    ):
+        self.model, self.crystals, self.seed, self.fabric = model.eval(), crystals, recipe.seed, fabric
         self.cyclic, self.shift = recipe.autoencoder.cyclic_slots, recipe.autoencoder.origin_shift
         self.selector = model.selector
-        meter = ScaleMeter(len(self.selector))
-        fits = len(crystals) * int(self.selector.sum()) * 8 < room
-        keep: list[Tensor] | None = [] if fits and not (self.cyclic or self.shift) else None
-        for means in self.epoch():
-            meter.add(means)
-            if keep is not None:
-                keep.append(means[:, self.selector])
-        self.tau = meter.tau(self.selector)
-        self.kept = torch.cat(keep) if keep is not None else None
+        self.fits = len(crystals) * int(self.selector.sum()) * 8 < room and not (self.cyclic or self.shift)
+        if not self.fits:  # the encoder runs at every step, so it is worth its compilation
+            accelerate(model, recipe.engine, self.selector.device)
 
     @torch.no_grad()
     def encode(self, index: Int64[Tensor, " b"], epoch: int = 0) -> Complex64[Tensor, "b C"]:
         """Means of some crystals."""
         batch = self.crystals.batch(index, seed=self.seed, epoch=epoch, cyclic=self.cyclic, origin_shift=self.shift)
-        return self.model.encode(batch.lattice, batch.species, batch.coefficients)
+        with self.fabric.autocast() if self.fabric is not None else nullcontext():
+            return self.model.encode(batch.lattice, batch.species, batch.coefficients)
 
-    def epoch(self, size: int = 256) -> Iterator[Complex64[Tensor, "b C"]]:
-        """Means of all crystals once, in order."""
-        for start in range(0, len(self.crystals), size):
+    def epoch(self, size: int = 256, first: int = 0, every: int = 1) -> Iterator[Complex64[Tensor, "b C"]]:
+        """Means of all crystals once, in order; every `every`-th batch from `first` on."""
+        for start in range(first * size, len(self.crystals), every * size):
             yield self.encode(torch.arange(start, min(start + size, len(self.crystals))))
+
+    @cached_property
+    def kept(self) -> Complex64[Tensor, "n kept"] | None:
+        """Means of all crystals on the channels that are kept; None where they are redrawn or do not fit."""
+        return torch.cat([means[:, self.selector] for means in self.epoch()]) if self.fits else None
+
+# %% ../../nbs/api/54_ladders.ipynb #1150a088
+class TrainingLadders(Ladders):
+    """What the diffuser's loop asks for: the scale of each channel, and the ladders of a batch."""
+
+    @cached_property
+    def tau(self) -> Float[Tensor, " C"]:
+        """τ = ½ E|μ| of each channel over an epoch, 1 where pruned (paper 5.2)."""
+        meter = ScaleMeter(len(self.selector))
+        if self.kept is not None:
+            for means in self.kept.split(256):
+                meter.add(means.new_zeros(len(means), len(self.selector)).masked_scatter(self.selector, means))
+        elif self.fabric is None or self.fabric.world_size == 1:
+            for means in self.epoch():
+                meter.add(means)
+        else:
+            for means in self.epoch(first=self.fabric.global_rank, every=self.fabric.world_size):
+                meter.add(means)
+            both = torch.cat([meter.total, torch.tensor([float(meter.count)], dtype=torch.float64)]).to(self.selector.device)
+            both = torch.as_tensor(self.fabric.all_reduce(both, reduce_op="sum")).cpu()
+            meter.total, meter.count = both[:-1], round(float(both[-1]))
+        return meter.tau(self.selector)
 
     def at(self, index: Int64[Tensor, " b"], epoch: int) -> Complex64[Tensor, "b C"]:
         """Means of the crystals at `index`, as they are drawn in `epoch`."""

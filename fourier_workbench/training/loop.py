@@ -5,44 +5,52 @@
 # %% ../../nbs/api/53_loop.ipynb #7894cb1e
 from __future__ import annotations
 
+import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.batches import batch_indices
 from ..errors import CheckpointError, RecipeError, RunError
-from .checkpoints import RunDirectory, load_checkpoint, save_checkpoint
-from .configuration import OptimiserConfig
+from ..model.engine import LITERAL, EngineConfig, accelerate
+from .checkpoints import RunDirectory, load_latest, save_checkpoint
+from .configuration import OptimiserConfig, Recipe
 from .losses import PHI_EDGES
 
 # %% auto #0
-__all__ = ['Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches', 'Stage',
-           'TrainingLoop', 'derived', 'Trained']
+__all__ = ['FUSED', 'Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches',
+           'Stage', 'same_training', 'stop_on_term', 'TrainingLoop', 'derived', 'Descending', 'Trained']
 
 # %% ../../nbs/api/53_loop.ipynb #cadaf09d
-def make_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """Adam; or Muon for the matrices of the blocks beside AdamW for everything else."""
+FUSED = ("cpu", "cuda", "mps", "xpu")  # devices for which torch has an update in one kernel
+
+
+def make_optimisers(model: nn.Module, config: OptimiserConfig, fused: bool = False) -> list[torch.optim.Optimizer]:
+    """Adam; or Muon for the matrices of the blocks beside AdamW for everything else. `fused` where the device has that."""
+    fused = fused and next(model.parameters()).device.type in FUSED
+    options: dict[str, Any] = {"betas": (0.9, config.beta2), "weight_decay": config.weight_decay, "fused": fused or None}
     if config.name == "adam":
-        return [
-            torch.optim.Adam(
-                model.parameters(), lr=config.lr, betas=(0.9, config.beta2), eps=1e-8, weight_decay=config.weight_decay
-            )
-        ]
+        return [torch.optim.Adam(model.parameters(), lr=config.lr, eps=1e-8, **options)]
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.dim() == 2 and "blocks." in name and name.endswith(".weight")]
     chosen = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in chosen]
     return [
         torch.optim.Muon(matrices, lr=config.lr_matrices, weight_decay=config.weight_decay, momentum=0.95),
-        torch.optim.AdamW(rest, lr=config.lr, betas=(0.9, config.beta2), weight_decay=config.weight_decay),
+        torch.optim.AdamW(rest, lr=config.lr, **options),
     ]
 
 
@@ -54,9 +62,8 @@ def learning_rate(config: OptimiserConfig, step: int, steps: int) -> float:
     return config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def set_rates(optimisers: list[torch.optim.Optimizer], config: OptimiserConfig, step: int, steps: int) -> float:
-    """Set every group's rate and weight decay for `step`; returns the rate of Adam."""
-    fraction = learning_rate(config, step, steps)
+def set_rates(optimisers: list[torch.optim.Optimizer], config: OptimiserConfig, step: int, fraction: float) -> float:
+    """Set every group's rate to `fraction` of its peak, and weight decay as is right at `step`; returns the rate of Adam."""
     decay = config.weight_decay if config.decay_after_warmup or step < config.warmup else 0.0
     for optimiser in optimisers:
         peak = config.lr_matrices if isinstance(optimiser, torch.optim.Muon) else config.lr
@@ -73,12 +80,15 @@ class AveragedWeights:
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        own = {name: value.detach() for name, value in model.state_dict().items()}
+        self.state = {name: value.clone() for name, value in own.items()} if decay else own  # no average: the model itself
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards the model's state after `step` steps."""
-        decay = min(self.decay, (step + 1) / (step + 10)) if self.decay else 0.0
+        if not self.decay:
+            return
+        decay = min(self.decay, (step + 1) / (step + 10))
         state = model.state_dict()
         smooth = [name for name, value in state.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.state[name] for name in smooth], [state[name] for name in smooth], 1 - decay)
@@ -91,12 +101,12 @@ class AveragedWeights:
         return model.eval()
 
 # %% ../../nbs/api/53_loop.ipynb #ff9fb270
-def step_generator(seed: int, stage: int, step: int) -> torch.Generator:
-    """The generator of one training step."""
+def step_generator(seed: int, stage: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The generator of one training step; on a GPU its draws are made there, and are that kind of device's own."""
     mixed = (
         seed * 0x9E3779B97F4A7C15 + stage * 0x94D049BB133111EB + (step + 1) * 0xBF58476D1CE4E5B9
     ) & 0x7FFFFFFFFFFFFFFF
-    return torch.Generator().manual_seed(mixed)
+    return torch.Generator(device).manual_seed(mixed)
 
 
 class Batches:
@@ -129,6 +139,35 @@ class Stage(Protocol):
     def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None: ...
     def finish(self, directory: RunDirectory) -> None: ...
 
+# %% ../../nbs/api/53_loop.ipynb #aa658ec7
+def same_training(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two recipes, as JSON, train the same thing: engine and learning rates may differ, nothing else."""
+
+    def essence(recipe: dict[str, Any]) -> Recipe:
+        full = replace(Recipe.from_json(json.dumps(recipe)), engine=EngineConfig())
+        stages = {name: getattr(full, name) for name in ("autoencoder", "diffuser", "fine_tune")}
+        alike = {name: replace(stage, optimiser=OptimiserConfig(stage.optimiser.name))
+                 for name, stage in stages.items() if stage is not None}
+        return replace(full, **alike)
+
+    try:
+        return essence(one) == essence(other)
+    except RecipeError:
+        return False  # a recipe of another version, which cannot be built any more
+
+
+@contextmanager
+def stop_on_term(directory: RunDirectory) -> Iterator[None]:
+    """While inside, SIGTERM asks the run in `directory` to save and stop; only a main thread can listen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: directory.answer("stop"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
 # %% ../../nbs/api/53_loop.ipynb #11d2c4cc
 class _Resumable:
     """A stage in a run directory: what both need, and how a checkpoint is taken up."""
@@ -148,6 +187,7 @@ class _Resumable:
         self.log_every, self.save_every, self.progress, self.callback = log_every, save_every, progress, callback
         self.lead = stage.fabric.is_global_zero
         self.done, self.count, self.mark = 0, 0, time.perf_counter()
+        self.every = 1  # steps between two looks at control.json
         self.sums: dict[str, Any] = {}
 
     @property
@@ -159,9 +199,10 @@ class _Resumable:
         """Take up the latest checkpoint, if there is one made by the same recipe."""
         if not self.path.with_suffix(".json").is_file():
             return
-        tensors, meta = load_checkpoint(self.path, self.stage.name)
+        tensors, meta = load_latest(self.path, self.stage.name)
         for key, value in self.about.items():
-            if meta.get(key) != value:
+            found = meta.get(key)
+            if found != value and not (key == "recipe" and isinstance(found, dict) and same_training(found, value)):
                 raise CheckpointError(
                     f"{self.path}.json was made with another {key.replace('_', ' ')}; "
                     "use another run directory, or delete this one"
@@ -176,10 +217,15 @@ class _Steered(_Resumable):
     """What the loop does when it is told to, or from time to time."""
 
     def save(self) -> None:
-        """Checkpoint now; writing is the lead process's."""
+        """Checkpoint now; writing is the lead process's. What is not finite is not written."""
+        if not self.lead:
+            return
         tensors, meta = self.stage.state()
-        if self.lead:
-            save_checkpoint(self.path, self.stage.name, tensors, {"step": self.done, **self.about, **meta})
+        bad = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+        if bad:
+            raise RunError(f"{bad[0]} is not finite at step {self.done}; go on with a lower learning rate from {self.path.name}")
+        code = {name: version(name) for name in ("fourier_workbench", "torch")}
+        save_checkpoint(self.path, self.stage.name, tensors, {"step": self.done, **self.about, **meta, "code": code}, keep=True)
 
     def report(self, state: str, bar: tqdm, error: str | None = None) -> None:
         """Write status.json."""
@@ -190,7 +236,9 @@ class _Steered(_Resumable):
             self.directory.set_status(state, **where, eta_s=left, error=error)
 
     def obey(self, bar: tqdm) -> bool:
-        """Do what control.json asks for; True to stop."""
+        """Do what control.json asks for; True to stop. Several processes, which must agree, look about five times a second."""
+        if self.done % self.every:
+            return False
         command = self.stage.fabric.broadcast(self.directory.command())
         if command == "checkpoint":
             self.save()
@@ -216,14 +264,16 @@ class _Logged(_Steered):
         self.count += 1
         if self.done % self.log_every and self.done != self.stage.steps:
             return
-        sums = torch.tensor([float(value) for value in self.sums.values()])
-        shared = torch.as_tensor(self.stage.fabric.all_reduce(sums, reduce_op="mean")).tolist()
+        now, fabric = time.perf_counter(), self.stage.fabric
+        self.sums["steps_per_s"] = self.count * self.count / max(now - self.mark, 1e-9)
+        sums = torch.stack([torch.as_tensor(value, device=fabric.device).double() for value in self.sums.values()])
+        shared = torch.as_tensor(fabric.all_reduce(sums, reduce_op="mean")).tolist()
         mean = {key: value / self.count for key, value in zip(self.sums, shared, strict=True)}
         if not all(math.isfinite(value) for value in mean.values()):
             bad = ", ".join(key for key, value in mean.items() if not math.isfinite(value))
-            raise RunError(f"{bad} is not finite near step {self.done}; lower the learning rate, or resume")
-        now = time.perf_counter()
-        mean["steps_per_s"] = self.count / max(now - self.mark, 1e-9)
+            raise RunError(f"{bad} is not finite near step {self.done}; go on at a lower learning rate from the last checkpoint")
+        if fabric.world_size > 1:
+            self.every = max(1, round(0.2 * mean["steps_per_s"]))
         self.sums, self.count, self.mark = {}, 0, now
         if self.lead:
             self.directory.log(stage=self.stage.name, step=self.done, **derived(mean))
@@ -241,7 +291,7 @@ class TrainingLoop(_Logged):
         bar = tqdm(total=self.stage.steps, initial=self.done, desc=self.stage.name, unit="step", disable=hidden)
         saved = time.perf_counter()
         try:
-            with bar:
+            with bar, stop_on_term(self.directory):
                 self.report("running", bar)
                 while self.done < self.stage.steps:
                     if self.obey(bar):
@@ -279,42 +329,66 @@ def derived(mean: dict[str, float]) -> dict[str, Any]:
     return row
 
 # %% ../../nbs/api/53_loop.ipynb #652fb285
-class Trained:
-    """A model, its optimisers and averaged weights; what both stages save and load."""
+class Descending:
+    """A model, its optimisers and averaged weights: one step down at a time."""
 
-    def __init__(self, model: nn.Module, optimiser: OptimiserConfig, ema: float, fabric: Fabric):
+    def __init__(
+        self, model: nn.Module, optimiser: OptimiserConfig, ema: float, fabric: Fabric, engine: EngineConfig = LITERAL
+    ):
         self.model, self.config, self.fabric = model, optimiser, fabric
-        self.optimisers = make_optimisers(model, optimiser)
+        accelerate(model, engine, fabric.device)
+        self.optimisers = make_optimisers(model, optimiser, engine.fused)
         self.average = AveragedWeights(model, ema)
+        self.grad_norm = 0.0
 
-    def descend(self, loss: Tensor, step: int, steps: int) -> float:
-        """One optimiser step; returns the learning rate."""
-        rate = set_rates(self.optimisers, self.config, step, steps)
+    def fraction(self, step: int, steps: int) -> float:
+        """Share of the peak learning rate at `step`."""
+        return learning_rate(self.config, step, steps)
+
+    def descend(self, loss: Float[Tensor, ""], step: int, steps: int) -> float:
+        """One optimiser step; returns the learning rate. Raises `RunError`, weights untouched, if a gradient is not finite."""
+        rate = set_rates(self.optimisers, self.config, step, self.fraction(step, steps))
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        self.grad_norm = float(norm)
+        if not math.isfinite(self.grad_norm):
+            raise RunError(f"the gradient is not finite at step {step} (loss {float(loss.detach()):.3g}); "
+                           "go on with a lower learning rate from the last checkpoint")
         if self.config.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            nn.utils.clip_grads_with_norm_(parameters, self.config.clip, norm)
         for optimiser in self.optimisers:
             optimiser.step()
         self.average.update(self.model, step)
         return rate
 
+# %% ../../nbs/api/53_loop.ipynb #6933cb41
+class Trained(Descending):
+    """What both stages save and load."""
+
     def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-        """Everything a resume needs, as named tensors."""
+        """Everything a resume needs, as named tensors, and words to go with them."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": value for name, value in self.average.state.items()}
+        if self.average.decay:
+            tensors |= {f"ema.{name}": value for name, value in self.average.state.items()}
         for i, optimiser in enumerate(self.optimisers):
             for j, values in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{i}.{j}.{key}": torch.as_tensor(value) for key, value in values.items()}
         return tensors, {}
 
     def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Go on from a saved state, to the bit. Raises `CheckpointError` when it is not of this model."""
         part = lambda head: {k.removeprefix(head): v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
-        self.model.load_state_dict(part("model."))
-        for name, value in part("ema.").items():
-            self.average.state[name].copy_(value)
+        saved = part("ema.")
+        try:
+            self.model.load_state_dict(part("model."))
+            if self.average.decay:
+                for name, value in self.average.state.items():
+                    value.copy_(saved[name])
+        except (RuntimeError, KeyError) as error:
+            raise CheckpointError("the checkpoint's weights do not fit this recipe; use another run directory") from error
         for i, optimiser in enumerate(self.optimisers):
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in part(f"optimiser.{i}.").items():

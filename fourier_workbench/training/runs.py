@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,52 +21,19 @@ import pandas as pd
 from ..errors import RunError
 from .configuration import Recipe
 from .cost import announce
+from .loop import same_training
+from .processes import is_alive, process_started, read_json, this_process, write_json
 from .recipes import get_recipe
 
 # %% auto #0
-__all__ = ['LIVE', 'ENDED', 'State', 'read_json', 'write_json', 'process_started', 'is_alive', 'RunStatus', 'last_lines',
-           'read_status', 'Run']
+__all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'RunStatus', 'last_lines', 'read_status', 'across_nodes', 'Run']
 
 # %% ../../nbs/api/56_runs.ipynb #cadaf09d
 LIVE = ("starting", "running", "paused")
 ENDED = ("stopped", "done", "failed")
+LAUNCHER = "FOURIER_WORKBENCH_LAUNCHER"  # set for processes that a run's own launcher starts
 State = Literal["empty", "starting", "running", "paused", "stopped", "done", "failed"]
 
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty when there is none or it is not readable yet."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a JSON file whole, so that readers see the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    beside.replace(path)
-
-# %% ../../nbs/api/56_runs.ipynb #6118de61
-def process_started(pid: int) -> str | None:
-    """When process `pid` started, as the system writes it; None when there is no such process or it has ended."""
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()  # the name before may hold anything
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else fields[19]
-    shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, started = shown.stdout.strip().partition(" ")
-    return started.strip() or None if state and state[0] != "Z" else None
-
-
-def is_alive(worker: dict[str, Any]) -> bool:
-    """Whether the process that `worker.json` describes is still running."""
-    pid = worker.get("pid")
-    return isinstance(pid, int) and process_started(pid) is not None and process_started(pid) == worker.get("started")
 
 # %% ../../nbs/api/56_runs.ipynb #ff9fb270
 @dataclass(frozen=True)
@@ -111,6 +79,13 @@ def read_status(directory: Path) -> RunStatus:
     eta = loop.get("eta_s")
     return RunStatus(state, loop.get("stage"), int(loop.get("step", 0)), int(loop.get("total", 0)),
                      None if eta is None else float(eta), error, worker.get("pid") if alive else None)
+
+# %% ../../nbs/api/56_runs.ipynb #b7664cfc
+def across_nodes(nodes: int, devices: int) -> list[str]:
+    """The words before a command that start it `devices` times on each of `nodes`; raises `RunError` without SLURM."""
+    if shutil.which("srun") is None:
+        raise RunError(f"{nodes} nodes need SLURM's srun, which is not on the path; start `fwb train` by torchrun on every node")
+    return ["srun", f"--nodes={nodes}", f"--ntasks-per-node={devices}", "--kill-on-bad-exit=1"]
 
 # %% ../../nbs/api/56_runs.ipynb #ae66e0e9
 class _Followed:
@@ -176,11 +151,15 @@ class _Process(_Followed):
         home = str(Path(package.origin).parent.parent) if package and package.origin else ""
         path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH", "")) if part)
         command = [sys.executable, "-m", "fourier_workbench.training.worker", str(self.directory.resolve())]
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        plan = read_json(self.directory / "run.json")
+        if (plan.get("nodes") or 1) > 1:
+            command, environment[LAUNCHER] = [*across_nodes(plan["nodes"], plan.get("devices") or 1), *command], "srun"
         with (self.directory / "worker.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                       env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"})
-        worker = {"pid": process.pid, "started": process_started(process.pid), "state": "running"}
-        write_json(self.directory / "worker.json", worker)
+                                       env=environment)
+        about = {**this_process(), "pid": process.pid, "started": process_started(process.pid), "state": "running"}
+        write_json(self.directory / "worker.json", about)
         process.returncode = 0  # nobody waits for it here; Popen must not warn that it still runs
 
     def _control(self, command: str) -> None:
@@ -229,12 +208,14 @@ class Run(_Steered):
     """
 
     @classmethod
-    def start(cls, recipe: Recipe | str, corpus: Any, directory: Path | str, processes: int | None = None) -> Run:
+    def start(
+        cls, recipe: Recipe | str, corpus: Any, directory: Path | str, devices: int | None = None, nodes: int = 1
+    ) -> Run:
         """Train `recipe` (or the recipe of that name) on `corpus` (a `Corpus` or its directory) in `directory`.
 
-        Prints what it will cost. Every batch is shared among `processes` (default: one a GPU, or one a CPU core). A
-        directory that holds the same recipe and corpus is gone on with; raises
-        `RunError` when it holds another run or one that is still going.
+        Prints what it will cost. Every batch is shared among `devices` (default: every GPU, or every CPU core) on each of
+        `nodes`, by SLURM's srun where they are several. A directory that holds the same recipe and corpus is gone on with, also at other learning
+        rates or with another engine; raises `RunError` when it holds another run or one that is still going.
         """
         run = cls(directory)
         recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
@@ -243,15 +224,17 @@ class Run(_Steered):
             raise RunError(f"no prepared corpus at {path}; make one with `fwb prepare SOURCE {path.name}`")
         if run.directory.exists() and not run.directory.is_dir():
             raise RunError(f"{run.directory} is a file; give a directory for the run")
-        plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path), "processes": processes}
+        if nodes > 1:
+            across_nodes(nodes, devices or 1)  # refuse before anything is written
+        plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path), "devices": devices, "nodes": nodes}
         before = read_json(run.directory / "run.json") or read_json(run.directory / "config.json")
-        if before and before.get("recipe") != plan["recipe"]:
+        if before and not same_training(before.get("recipe") or {}, plan["recipe"]):
             raise RunError(f"{run.directory} holds a run of another recipe; give another directory, or remove it first")
         if before.get("corpus") not in (None, plan["corpus"]) and "run.json" in os.listdir(run.directory):
             raise RunError(f"{run.directory} was trained on {before['corpus']}; give another directory for this corpus")
         run.directory.mkdir(parents=True, exist_ok=True)
         write_json(run.directory / "run.json", plan)
-        announce(recipe, processes or 1)
+        announce(recipe, (devices or 1) * nodes)
         run._launch()
         return run
 

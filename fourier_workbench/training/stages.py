@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,7 +16,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from ..data.batches import CrystalTensors
@@ -31,13 +29,15 @@ from ..representation.fourier import FourierBasis
 from .checkpoints import RunDirectory, load_autoencoder, save_autoencoder, save_diffuser
 from .configuration import DiffuserStage, Recipe
 from .cost import announce
-from .ladders import Ladders
+from .devices import cores, is_lead, layout, make_fabric
+from .ladders import TrainingLadders
 from .loop import Batches, Stage, Trained, TrainingLoop, step_generator
 from .losses import PHI_EDGES, autoencoder_loss, noise_rmse, phi_bin
+from .processes import write_json
 
 # %% auto #0
-__all__ = ['AutoencoderTraining', 'AutoencoderStageRun', 'DiffuserTraining', 'binned', 'DiffuserStageRun', 'make_fabric',
-           'default_processes', 'about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
+__all__ = ['AutoencoderTraining', 'share_of', 'counters', 'AutoencoderStageRun', 'DiffuserTraining', 'binned', 'DiffuserStageRun',
+           'about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
 
 # %% ../../nbs/api/55_stages.ipynb #cadaf09d
 class AutoencoderTraining(Trained):
@@ -53,37 +53,53 @@ class AutoencoderTraining(Trained):
         if self.stage.loss.standardise_lattice:
             model.lattice_mean.copy_(crystals.lattice.mean(0))
             model.lattice_std.copy_(crystals.lattice.std(0).clamp_min(1e-3))
-        super().__init__(model, self.stage.optimiser, self.stage.ema, fabric)
+        super().__init__(model, self.stage.optimiser, self.stage.ema, fabric, recipe.engine)
         self.crystals = crystals.to(fabric.device)
         self.batches = Batches(len(crystals), self.stage.batch_size, recipe.seed)
         self.history: list[tuple[int, Tensor, Tensor]] = []
-        loss = _Loss(model, self.stage.loss)
-        self.loss_fn: nn.Module = fabric.setup_module(loss) if fabric.world_size > 1 else loss
+        self.nnz, self.ratio = model.ladder.nnz, torch.zeros(())
+        self.loss_fn: nn.Module = fabric.setup_module(_Loss(model, self.stage.loss))
 
     def step(self, step: int) -> dict[str, Any]:
         """One step on one batch; each process takes its share of it."""
-        model, stage = self.model, self.stage
+        model, stage, device = self.model, self.stage, self.fabric.device
         if step % stage.prune_every == 0:
             self._prune(step)
         index, epoch = self.batches.at(step)
-        share = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        share, weight = share_of(self.fabric, len(index))
         batch = self.crystals.batch(
             index[share], seed=self.seed, epoch=epoch, cyclic=stage.cyclic_slots, origin_shift=stage.origin_shift
         )
-        noise = torch.randn(len(index), 2 * stage.model.n_channels, generator=step_generator(self.seed, 1, step))[share]
+        generator = step_generator(self.seed, 1, step, device)
+        noise = torch.randn(len(index), 2 * stage.model.n_channels, generator=generator, device=device)[share]
         lattice, tokens = model.standardise(batch.lattice), model.token_coefficients(batch.coefficients)
-        total, parts = self.loss_fn(lattice, batch.species, tokens, noise.to(self.fabric.device), step / self.steps)
-        rate = self.descend(total, step, self.steps)
-        return {**parts, "lr": rate, "nnz": model.ladder.nnz, "samples": len(index)}
+        total, parts = self.loss_fn(lattice, batch.species, tokens, noise, step / self.steps)
+        rate = self.descend(total * weight, step, self.steps)
+        self.ratio = parts["R"]
+        return {**parts, "lr": rate, "grad_norm": self.grad_norm, "nnz": self.nnz, "samples": len(index)}
 
     def _prune(self, step: int) -> None:
         config = self.stage.model
         progress = step / (self.stage.prune_until * self.steps)
         self.model.ladder.prune(channels_at(progress, config.n_channels, config.nnz_final))
+        self.nnz = self.model.ladder.nnz
         if step % (self.stage.prune_every * max(1, self.steps // (40 * self.stage.prune_every))) == 0:
             self.history.append((step, self.model.mask.clone(), self.model.selector.clone()))
 
 # %% ../../nbs/api/55_stages.ipynb #6118de61
+def share_of(fabric: Fabric, n: int) -> tuple[slice, float]:
+    """Which of a batch of n this process takes, and the weight that makes the average over processes the batch's mean."""
+    if n < fabric.world_size:
+        raise RecipeError(f"a batch of {n} cannot be shared among {fabric.world_size} processes; use a larger one or fewer devices")
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    return share, len(range(n)[share]) * fabric.world_size / n
+
+
+def counters(seed: int, stage: int, steps: int, batches: Batches) -> dict[str, Any]:
+    """What randomness is a function of; with the step, all there is to restore."""
+    return {"seed": seed, "stage": stage, "steps": steps, "steps_per_epoch": batches.per_epoch, "crystals": batches.n}
+
+
 class _Loss(nn.Module):
     """The autoencoder with its loss, so that a distributed wrapper sees one forward pass."""
 
@@ -101,6 +117,7 @@ class AutoencoderStageRun(AutoencoderTraining):
 
     def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
         tensors, meta = super().state()
+        meta |= {"random": counters(self.seed, 1, self.steps, self.batches), "R": float(self.ratio), "nnz": self.nnz}
         if self.history:
             steps, masks, selectors = zip(*self.history, strict=True)
             tensors |= {
@@ -111,7 +128,8 @@ class AutoencoderStageRun(AutoencoderTraining):
         return tensors, meta
 
     def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
-        super().load({name: t for name, t in tensors.items() if not name.startswith("history.")}, meta)
+        super().load(tensors, meta)
+        self.nnz, self.ratio = self.model.ladder.nnz, torch.tensor(meta.get("R", 0.0))
         if "history.step" in tensors:
             rows = zip(*(tensors[f"history.{key}"] for key in ("step", "mask", "selector")), strict=True)
             self.history = [(int(step), mask, selector) for step, mask, selector in rows]
@@ -139,34 +157,42 @@ class DiffuserTraining(Trained):
         start: tuple[Diffuser, InformationMatchedSchedule] | None = None,
     ):
         self.name, self.stage, self.seed, self.steps = name, stage, recipe.seed, stage.steps
-        self.ladders = Ladders(autoencoder.to(fabric.device), crystals.to(fabric.device), recipe)
+        self.ladders = TrainingLadders(autoencoder.to(fabric.device), crystals.to(fabric.device), recipe, fabric)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)
             model = Diffuser(stage.model)
         if start is None:
             model.selector.copy_(autoencoder.selector)
-            model.tau.copy_(self.ladders.tau)
         else:
             model.load_state_dict(start[0].state_dict())
+        self.scaled = start is not None  # τ is known: from before, or from a checkpoint, else it is streamed
         self.schedule = InformationMatchedSchedule(model.tau, autoencoder.log_sigma.cpu()).to(fabric.device)
-        super().__init__(model.to(fabric.device), stage.optimiser, stage.ema, fabric)
+        super().__init__(model.to(fabric.device), stage.optimiser, stage.ema, fabric, recipe.engine)
         self.batches = Batches(len(crystals), stage.batch_size, recipe.seed)
-        self.network = fabric.setup_module(model) if fabric.world_size > 1 else model
+        self.network = fabric.setup_module(model)
+
+    def scale(self) -> None:
+        """Stream τ over an epoch of the encoder's means, unless it is known."""
+        if not self.scaled:
+            for buffer in (self.model.tau, self.schedule.tau, self.average.state["tau"]):
+                buffer.copy_(self.ladders.tau)
+            self.scaled = True
 
     def draw(self, step: int, n: int) -> tuple[Tensor, Tensor]:
         """Noise levels and noise of a step. Levels per sample are spread evenly over the batch, which steadies the gradient."""
-        g = step_generator(self.seed, 2, step)
+        g, device = step_generator(self.seed, 2, step), self.fabric.device
         u = torch.rand(1, generator=g)
         if self.stage.phi == "per_sample":
             u = (torch.randperm(n, generator=g) + u) / n
         phi = PHI_EDGES[0] + (PHI_EDGES[-1] - PHI_EDGES[0]) * u
-        return phi, radial_laplace(self.model.tau.cpu(), n, g)
+        g = g if device.type == "cpu" else step_generator(self.seed, 2, step, device)
+        return phi, radial_laplace(self.model.tau, n, g)
 
 # %% ../../nbs/api/55_stages.ipynb #ae66e0e9
 @torch.no_grad()
 def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Tensor, " B"]) -> dict[str, Tensor]:
     """Sums and counts of the noise error by φ-bin, and of the signal error in the first bin (paper H)."""
-    place = torch.tensor([phi_bin(level) for level in phi.expand(len(rmse)).tolist()], device=rmse.device)
+    place = torch.tensor([phi_bin(level) for level in phi.cpu().expand(len(rmse)).tolist()]).to(rmse.device)
     out = {"bin_0_signal": signal[place == 0].sum()}
     for i in range(len(PHI_EDGES) - 1):
         out |= {f"bin_{i}": rmse[place == i].sum(), f"bin_{i}_n": (place == i).sum()}
@@ -178,11 +204,12 @@ class DiffuserStageRun(DiffuserTraining):
 
     def step(self, step: int) -> dict[str, Any]:
         """One step on one batch; each process takes its share of it."""
+        self.scale()
         index, epoch = self.batches.at(step)
-        phi, noise = self.draw(step, len(index))
-        share = slice(self.fabric.global_rank, None, self.fabric.world_size)
-        phi, noise, index = (phi if len(phi) == 1 else phi[share]), noise[share], index[share]
-        phi, noise = phi.to(self.fabric.device), noise.to(self.fabric.device) * self.model.selector
+        levels, noise = self.draw(step, len(index))
+        share, weight = share_of(self.fabric, len(index))
+        levels, noise, index = (levels if len(levels) == 1 else levels[share]), noise[share] * self.model.selector, index[share]
+        phi = levels.to(self.fabric.device)
         mean = self.ladders.at(index, epoch)
         c, s = self.schedule.coefficients(phi)
         x = c * mean + s * noise
@@ -193,14 +220,27 @@ class DiffuserStageRun(DiffuserTraining):
         loss = rmse
         if self.stage.target == "velocity":
             loss = noise_rmse(c * estimate.noise - s * estimate.mean, c * noise - s * mean, tau, on)
-        rate = self.descend(loss.mean(), step, self.steps)
+        rate = self.descend(loss.mean() * weight, step, self.steps)
         signal = noise_rmse(estimate.mean, mean, torch.exp(self.schedule.log_sigma), on)
         return {
             "loss": loss.detach().mean(),
             "noise_rmse": rmse.detach().mean(),
             "lr": rate,
-            **binned(phi, rmse, signal),
+            "grad_norm": self.grad_norm,
+            **binned(levels, rmse, signal),
         }
+
+    def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
+        tensors, meta = super().state()
+        tensors |= {"schedule.log_sigma": self.schedule.log_sigma, "schedule.R": self.schedule.ratio}
+        kept = self.schedule.ratio[self.model.selector]
+        about = {"random": counters(self.seed, 2, self.steps, self.batches), "R": float(kept.mean()), "scaled": self.scaled}
+        return tensors, meta | about
+
+    def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
+        super().load(tensors, meta)
+        self.schedule.tau.copy_(self.model.tau)
+        self.scaled = bool(meta.get("scaled", True))
 
     @torch.no_grad()
     def _earlier(self, x, phi, c, s, step: int):
@@ -217,24 +257,7 @@ class DiffuserStageRun(DiffuserTraining):
         """Write the weights that are used afterwards."""
         save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
 
-# %% ../../nbs/api/55_stages.ipynb #df11dc0f
-def make_fabric(processes: int = 1, accelerator: str = "auto", nodes: int = 1) -> Fabric:
-    """Lightning Fabric for one process, or for several that share every batch (one a GPU, or one a CPU core by gloo)."""
-    if processes < 1 or nodes < 1:
-        raise RecipeError(f"processes and nodes must be at least 1; got {processes} and {nodes}")
-    if processes * nodes == 1:
-        return Fabric(accelerator=accelerator, devices=1)
-    # the selector and τ are set by every process alike, so buffers need not be broadcast at each step
-    strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
-    return Fabric(accelerator=accelerator, devices=processes, num_nodes=nodes, strategy=strategy)
-
-
-def default_processes() -> int:
-    """One process a GPU, or one a CPU core: small models gain more from processes than from threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return torch.cuda.device_count() or cores
-
-
+# %% ../../nbs/api/55_stages.ipynb #5ae7373d
 def about_run(recipe: Recipe, corpus: Any) -> dict[str, Any]:
     """What a checkpoint must agree on to be resumed: the recipe and the corpus it was made with."""
     return {"recipe": json.loads(recipe.to_json()), "corpus_hash": getattr(corpus, "hash", None)}
@@ -265,7 +288,7 @@ def fit_autoencoder(
     `corpus` is a `Corpus` (its train split is used) or a list of samples or crystals. `callback(stage, step)` is called after
     each step. Raises `RecipeError`, `CheckpointError`, and `RunError` when a loss is not finite.
     """
-    run, fabric = RunDirectory(directory), fabric or make_fabric()
+    run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
     stage = AutoencoderStageRun(recipe, _crystals(corpus, recipe), fabric)
     finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=callback).run()
     return stage.averaged() if finished else None
@@ -286,7 +309,7 @@ def fit_diffuser(
     """
     if recipe.diffuser is None:
         raise RecipeError(f"recipe {recipe.name} has no diffuser")
-    run, fabric, about = RunDirectory(directory), fabric or make_fabric(), about_run(recipe, corpus)
+    run, fabric, about = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine), about_run(recipe, corpus)
     stage = DiffuserStageRun(recipe, recipe.diffuser, load_autoencoder(run.weights), _crystals(corpus, recipe), fabric)
     if not TrainingLoop(stage, run, about, progress=progress, callback=callback).run():
         return None
@@ -310,9 +333,9 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
     return done
 
 # %% ../../nbs/api/55_stages.ipynb #09f53dc1
-def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, progress: bool) -> bool:
+def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, threads: int, progress: bool) -> bool:
     """What each of several processes does; the recipe comes as JSON, because Fabric hands on no frozen dataclass."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // fabric.world_size))
+    torch.set_num_threads(threads)
     return _fit_stages(Recipe.from_json(recipe), Corpus(corpus_path), directory, fabric=fabric, progress=progress)
 
 
@@ -321,27 +344,32 @@ def fit(
     corpus: Any,
     directory: Path | str,
     *,
-    processes: int = 1,
+    devices: int | None = 1,
+    nodes: int | None = None,
     progress: bool = True,
     callback: Callable[[Stage, int], None] | None = None,
 ) -> bool:
     """All stages of the recipe, going on where a killed run was; False when it was stopped. With `progress` its cost comes first.
 
-    With `processes` > 1 they share every batch; `corpus` must then be a prepared `Corpus`. Raises as `fit_autoencoder`.
+    Every batch is shared among `devices` processes on each of `nodes` (None: what there is, or what a launcher says);
+    with more than one `corpus` must be a prepared `Corpus`. Raises as `fit_autoencoder`.
     """
-    run = RunDirectory(directory)
-    recipe.to_json(run.path / "recipe.json")
-    about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
-    (run.path / "config.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    if progress:
-        announce(recipe, processes)
-    if processes == 1:
+    run, plan = RunDirectory(directory), layout(devices, nodes)
+    if is_lead():
+        recipe.to_json(run.path / "recipe.json")
+        about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
+        write_json(run.path / "config.json", about)
+        if progress:
+            announce(recipe, plan.world)
+    if plan.world == 1:
         done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
     elif callback is not None or not isinstance(corpus, Corpus):
-        raise RecipeError("several processes need a prepared Corpus and no callback; prepare one, or use processes=1")
+        raise RecipeError("several devices need a prepared Corpus and no callback; prepare one, or use devices=1")
     else:
         work: Callable[..., bool] = _fit_process
-        done = make_fabric(processes).launch(work, recipe.to_json(), corpus.path, run.path, progress)
-    if done:
+        threads = cores() if plan.external else max(1, cores() // plan.devices)  # srun gives every task cores of its own
+        fabric = make_fabric(devices, nodes, engine=recipe.engine)
+        done = fabric.launch(work, recipe.to_json(), corpus.path, run.path, threads, progress)
+    if done and is_lead():
         run.set_status("done")
     return bool(done)

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,30 @@ from ..data import Corpus
 from ..errors import RunError, WorkbenchError
 from .checkpoints import RunDirectory
 from .configuration import Recipe
-from .runs import process_started, read_json, write_json
-from .stages import default_processes, fit
+from .devices import is_lead, launched
+from .loop import stop_on_term
+from .processes import read_json, this_process, write_json
+from .runs import LAUNCHER
+from .stages import fit
 
 # %% auto #0
 __all__ = ['train_all', 'inner_words', 'train', 'main']
 
 # %% ../../nbs/api/57_worker.ipynb #cadaf09d
-def train_all(recipe: Recipe, corpus: Corpus, directory: Path, processes: int | None = None, progress: bool = True) -> bool:
-    """Train all stages of `recipe`, in `processes` (default: one a GPU, or one a core); False when it was stopped.
+def train_all(
+    recipe: Recipe, corpus: Corpus, directory: Path, devices: int | None = None, nodes: int | None = None, progress: bool = True
+) -> bool:
+    """Train all stages of `recipe` on `devices` (default: every GPU, or every core) of each of `nodes`; False when stopped.
 
     Raises `RunError` in one line for a failure inside one of several processes, else what `fit` raises.
     """
-    RunDirectory(directory).answer("run")  # a word left by an earlier run must not stop this one
-    RunDirectory(directory).set_status("starting")
+    run = RunDirectory(directory)
+    if is_lead():
+        run.answer("run")  # a word left by an earlier run must not stop this one
+        run.set_status("starting")
     try:
-        return fit(recipe, corpus, directory, processes=processes or default_processes(), progress=progress)
+        with stop_on_term(run):
+            return fit(recipe, corpus, directory, devices=devices, nodes=nodes, progress=progress)
     except ProcessException as problem:
         raise RunError(inner_words(str(problem), read_json(directory / "status.json"))) from problem
 
@@ -53,7 +62,8 @@ def train(directory: Path) -> str:
     if "recipe" not in plan or "corpus" not in plan:
         raise RunError(f"{directory} holds no plan (run.json); start it with Run.start or `fwb train`")
     recipe, corpus = Recipe.from_json(json.dumps(plan["recipe"])), Corpus(plan["corpus"])
-    return "done" if train_all(recipe, corpus, directory, plan.get("processes")) else "stopped"
+    devices = plan.get("devices", plan.get("processes"))  # as runs of version 0.1 call it
+    return "done" if train_all(recipe, corpus, directory, devices, plan.get("nodes")) else "stopped"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,8 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         print("usage: python -m fourier_workbench.training.worker DIRECTORY", file=sys.stderr)
         return 2
     directory = Path(arguments[0])
-    me = {"pid": os.getpid(), "started": process_started(os.getpid())}
-    write_json(directory / "worker.json", {**me, "state": "running"})
+    # a launcher that `Run.start` began is the process to watch, not one of the many it started
+    me = read_json(directory / "worker.json") if launched() and LAUNCHER in os.environ else this_process()
+    note = partial(write_json, directory / "worker.json") if is_lead() else lambda content: None
+    note({**me, "state": "running"})
     error = None
     try:
         state = train(directory)
@@ -74,8 +86,9 @@ def main(argv: list[str] | None = None) -> int:
         if not isinstance(problem, WorkbenchError):
             traceback.print_exc()
         print(error, file=sys.stderr, flush=True)
-        write_json(directory / "status.json", {**read_json(directory / "status.json"), "state": state, "error": error})
-    write_json(directory / "worker.json", {**me, "state": state, "error": error})
+        if is_lead():
+            write_json(directory / "status.json", {**read_json(directory / "status.json"), "state": state, "error": error})
+    note({**me, "state": state, "error": error})
     return int(state == "failed")
 
 
