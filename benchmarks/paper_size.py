@@ -20,8 +20,9 @@ from fourier_workbench.data.batches import CrystalTensors
 from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, levels, sample_generators
 from fourier_workbench.model.complex_layers import pack
 from fourier_workbench.representation import FourierBasis
+from fourier_workbench.training.devices import make_fabric
 from fourier_workbench.training.recipes import get_recipe
-from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun, make_fabric
+from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun
 
 
 def crystals(n: int) -> list[Crystal]:

@@ -2,14 +2,23 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.utils import counters
 
+from fourier_workbench.crystal import Crystal
 from fourier_workbench.diffusion import InformationMatchedSchedule, radial_laplace, sample_generators
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, DiffuserConfig, TransformerConfig
+from fourier_workbench.model import engine as engines
+from fourier_workbench.model.attention import Block, FixedControls
+from fourier_workbench.model.complex_layers import ComplexLinear, unpack
+from fourier_workbench.model.engine import EngineConfig, accelerate
 from fourier_workbench.model.ladder import Ladder
+from fourier_workbench.representation import FourierBasis, encode
+from fourier_workbench.training.losses import mode_weights
 
 TOGGLES = ("rms_bias", "head_scale", "mlp_bias", "modulus_gating", "value_rotation", "key_bias")
 
@@ -97,3 +106,99 @@ def test_steering_by_noise_level_reaches_every_control():
         weights = torch.tensor([0.7**2, 2 * 0.3 * 0.7, 0.3**2])
         at = tensor.grad.flatten(1).abs().sum(1)
         assert torch.allclose(at / at.sum(), weights, atol=1e-4), name
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(*[st.integers(0, 23)] * 3), min_size=1, max_size=6, unique=True), st.sampled_from([3, 5, 7, 9]))
+def test_half_the_modes_carry_all_information(nodes, bpd):
+    """365 tokens are 729: the other modes are read off them, and the loss is what it is on all of them."""
+    basis = FourierBasis(bpd)
+    assert 2 * len(basis.half) - 1 == len(basis) == bpd**3
+    crystal = Crystal(4 * np.eye(3), [8] * len(nodes), np.array(nodes) / 24)
+    fourier = encode([crystal], basis, 24)
+    assert not any(fourier.reasons or ())
+    full, half = fourier.coefficients, basis.to_half(fourier.coefficients)
+    again = basis.to_full(half)
+    assert torch.allclose(again, full, atol=1e-5) and torch.equal(basis.to_half(again), half)
+    guess = basis.hermitian(torch.randn(full.shape, dtype=torch.complex64))
+    error = (guess - full).abs().square()
+    on_half = (basis.to_half(guess) - half).abs().square() * mode_weights(len(basis.half), len(basis))
+    assert torch.allclose(on_half.sum(-1), error.mean(-1), rtol=1e-4)
+
+
+def small(**toggles) -> Autoencoder:
+    torch.manual_seed(0)
+    shape = TransformerConfig(d_head=6, n_heads=2, n_layers=2, **toggles)
+    return Autoencoder(AutoencoderConfig(shape, bpd=3, tokens="half", n_aux=2, compression=0.02))
+
+
+def gradients(model: Autoencoder) -> list[torch.Tensor]:
+    "Gradients of an encoded and decoded batch."
+    generator = torch.Generator().manual_seed(1)
+    lattice, species = torch.randn(3, 6, generator=generator), torch.randint(0, 84, (3, 6), generator=generator)
+    alpha = model.basis.hermitian(torch.randn(3, 6, 27, dtype=torch.complex64, generator=generator))
+    decoded = model.decode_packed(model.packed_mean(lattice, species, model.token_coefficients(alpha)))
+    loss = decoded.coefficients.abs().square().sum() + decoded.lattice.square().sum() + decoded.species_logits.square().sum()
+    loss.backward()
+    return [p.grad for p in model.parameters() if p.grad is not None]
+
+
+def test_recomputed_activations_change_no_gradient():
+    toggles = {"value_rotation": True, "key_bias": True, "modulus_gating": True}
+    plain, thrifty = small(**toggles), small(**toggles)
+    accelerate(thrifty, EngineConfig(checkpointing=True))
+    assert plain.state_dict().keys() == thrifty.state_dict().keys()
+    for one, other in zip(gradients(plain), gradients(thrifty), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_compiled_blocks_share_their_code_and_give_the_same_numbers():
+    shape = TransformerConfig(d_head=6, n_heads=2, n_layers=2, rms_bias=False, modulus_gating=True, value_rotation=True)
+    torch.manual_seed(0)
+    blocks = [Block(shape, 3, FourierBasis(3).wave_vectors, seed) for seed in range(3)]
+    controls, x = FixedControls(shape, 3), torch.randn(2, 30, 24)
+    expected = [torch.autograd.grad(block(x, controls()).square().sum(), list(block.parameters())) for block in blocks]
+    before = counters["stats"]["unique_graphs"]
+    for block, gradient in zip(blocks, expected, strict=True):
+        accelerate(block, EngineConfig(compile=True, checkpointing=True))
+        found = torch.autograd.grad(block(x, controls()).square().sum(), list(block.parameters()))
+        for one, other in zip(gradient, found, strict=True):
+            assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+    assert counters["stats"]["unique_graphs"] == before + 2, "one for the check of the compiler, one for all blocks"
+
+
+def test_without_a_compiler_training_goes_on_and_says_why(monkeypatch):
+    monkeypatch.setattr(engines, "compiler_problem", lambda device: "no C++ compiler found")
+    model = small()
+    with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler.*install"):
+        accelerate(model, EngineConfig(compile=True))
+    assert all(torch.equal(one, other) for one, other in zip(gradients(model), gradients(small()), strict=True))
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
+def test_three_products_are_four(d_in, d_out, seed):
+    torch.manual_seed(seed)
+    layer, x = ComplexLinear(d_in, d_out), torch.randn(4, 2 * d_in)
+    assert torch.allclose(unpack(layer.three_products(x)), unpack(x) @ unpack(layer.weight).T, atol=1e-5)
+    assert torch.allclose(layer.three_products(x), layer(x), atol=1e-5)
+
+
+def test_only_wide_maps_use_three_products():
+    wide, narrow = ComplexLinear(engines.GAUSS_WIDTH, engines.GAUSS_WIDTH), ComplexLinear(8, engines.GAUSS_WIDTH)
+    for layer in (wide, narrow):
+        accelerate(layer, EngineConfig(gauss=True))
+    assert wide.gauss and not narrow.gauss
+
+
+def test_half_precision_keeps_coefficients_and_normalisation_whole():
+    model, kinds = small(), {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _, __, out, name=name: kinds.update({name: getattr(out, "dtype", None)}))
+    lattice, species = torch.randn(2, 6), torch.ones(2, 6, dtype=torch.int64)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.decode_packed(model.packed_mean(lattice, species, torch.randn(2, 6, 14, dtype=torch.complex64)))
+    whole = ("fourier_map", "global_map", "fourier_head", "lattice_head", "species_head", "norm", "blocks.0", "blocks.1")
+    assert all(kind == torch.float32 for name, kind in kinds.items() if name.endswith(whole)), kinds
+    cast = ("qkv", "gate_up", "down", "attention.out")
+    assert all(kind == torch.bfloat16 for name, kind in kinds.items() if name.endswith(cast))

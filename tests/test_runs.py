@@ -18,7 +18,7 @@ from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.errors import RunError
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import Recipe, Run, override, recipes
-from fourier_workbench.training.runs import process_started, write_json
+from fourier_workbench.training.processes import process_started, write_json
 
 PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
 METALS = [3, 11, 12, 19, 20, 21, 22, 23, 24, 25, 26, 27]
@@ -61,8 +61,8 @@ def started(corpus: Corpus, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     "Starts runs, and leaves no process behind."
     runs: list[Run] = []
 
-    def start(recipe: Recipe, processes: int = 1) -> Run:
-        runs.append(Run.start(recipe, corpus, tmp_path / f"run{len(runs)}", processes))
+    def start(recipe: Recipe, devices: int = 1) -> Run:
+        runs.append(Run.start(recipe, corpus, tmp_path / f"run{len(runs)}", devices))
         return runs[-1]
 
     yield start
@@ -80,7 +80,7 @@ def until(what: Callable[[], bool], seconds: float = 300) -> None:
 
 
 def test_a_run_goes_through_its_stages_and_is_read_from_its_files(started, corpus: Corpus) -> None:
-    run = started(tiny_recipe(6), processes=2)
+    run = started(tiny_recipe(6), devices=2)
     assert run.status.state in ("starting", "running"), "start returns at once"
     assert run.wait(600).state == "done"
     again = Run.attach(run.directory)
@@ -126,7 +126,7 @@ def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Pa
     tiny_recipe(6).to_json(tmp_path / "recipe.json")
     code = (
         "import os, sys; from fourier_workbench.training import Run; "
-        "Run.start(*sys.argv[1:4], processes=1); os.kill(os.getpid(), 9)"
+        "Run.start(*sys.argv[1:4], devices=1); os.kill(os.getpid(), 9)"
     )
     arguments = [str(tmp_path / "recipe.json"), str(corpus.path), str(tmp_path / "run")]
     ended = subprocess.run([sys.executable, "-c", code, *arguments], check=False)
@@ -134,10 +134,10 @@ def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Pa
     assert Run.attach(tmp_path / "run").wait(600).state == "done"
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_failed_run_says_why_in_one_line(started, processes: int) -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_failed_run_says_why_in_one_line(started, devices: int) -> None:
     wild = tiny_recipe(60, autoencoder__optimiser__lr=1e20, autoencoder__optimiser__clip=None)
-    run = started(wild, processes)
+    run = started(wild, devices)
     with pytest.raises(RunError, match="not finite") as failed:
         run.wait(600)
     assert len(str(failed.value).splitlines()) == 1
@@ -176,3 +176,51 @@ def test_what_cannot_be_started_is_refused(tmp_path: Path, corpus: Corpus) -> No
         with pytest.raises(ValueError if "recipe" in word else RunError, match=word):
             Run.start(recipe, crystals, directory)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_may_go_on_at_another_rate_but_not_as_another_recipe(corpus: Corpus, started) -> None:
+    run = started(tiny_recipe(4))
+    assert run.wait(600).state == "done"
+    with pytest.raises(RunError, match="another recipe"):
+        Run.start(override(run.recipe, autoencoder__batch_size=2), corpus, run.directory)
+    slower = override(run.recipe, autoencoder__optimiser__lr=1e-4, engine__compile=False, engine__fused=True)
+    assert Run.start(slower, corpus, run.directory, devices=1).wait(600).state == "done"
+
+
+SRUN = """#!{python}
+# What srun does for a step of one task on each of two nodes, on this machine.
+import os, subprocess, sys
+nodes, command = int(sys.argv[1].partition("=")[2]), sys.argv[4:]
+about = {{"SLURM_NTASKS": str(nodes), "SLURM_NNODES": str(nodes), "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0",
+         "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "127.0.0.1", "SLURM_LOCALID": "0"}}
+places = [{{"SLURM_PROCID": str(i), "SLURM_NODEID": str(i)}} for i in range(nodes)]
+tasks = [subprocess.Popen(command, env={{**os.environ, **about, **place}}) for place in places]
+sys.exit(max(task.wait() for task in tasks))
+"""
+
+
+def test_several_nodes_by_srun_train_as_one_process(corpus: Corpus, tmp_path: Path, started, monkeypatch) -> None:
+    "Two SLURM tasks, each of which believes to be a node of its own, find each other by Fabric's plugin."
+    one = started(tiny_recipe(4))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/srun").write_text(SRUN.format(python=sys.executable))
+    (tmp_path / "bin/srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    run = Run.start(tiny_recipe(4), corpus, tmp_path / "nodes", devices=1, nodes=2)
+    assert run.wait(600).state == "done", run.log()
+    assert one.wait(600).state == "done"
+    first, last = (r.metrics().groupby("stage")["loss"].first() for r in (one, run))
+    assert np.allclose(first, last, rtol=2e-2)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunError, match="srun"):
+        Run.start(tiny_recipe(4), corpus, tmp_path / "none", nodes=2)
+
+
+def test_a_terminated_run_saves_and_stops(started) -> None:
+    run = started(tiny_recipe(100_000))
+    until(lambda: run.status.step > 0)
+    pid = run.status.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: run.status.state == "stopped")
+    assert (run.directory / "checkpoints/autoencoder/latest.json").is_file()

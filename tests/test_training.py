@@ -1,9 +1,10 @@
 """Training across processes: shared batches give the result of one process, and a kill in the middle changes nothing."""
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 import torch
 
 from fourier_workbench.data import Corpus, prepare_corpus
+from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, levels, sample_generators
 from fourier_workbench.errors import CheckpointError, RecipeError
+from fourier_workbench.model.engine import EngineConfig
 from fourier_workbench.representation import FourierBasis
-from fourier_workbench.training import fit, load_autoencoder, load_diffuser, override
+from fourier_workbench.training import fit, fit_autoencoder, load_autoencoder, load_diffuser, override
+from fourier_workbench.training.checkpoints import RunDirectory, load_checkpoint
 from fourier_workbench.training.configuration import FineTuneStage, Recipe
+from fourier_workbench.training.devices import make_fabric
 from fourier_workbench.training.recipes import laptop
-from fourier_workbench.training.stages import make_fabric
 
 
 def tiny(steps: int = 12) -> Recipe:
@@ -36,14 +40,17 @@ def corpus(tmp_path_factory) -> Corpus:
                           deduplicate=False, progress=False)
 
 
-def test_two_processes_give_the_result_of_one(corpus, tmp_path):
-    assert fit(tiny(), corpus, tmp_path / "one", progress=False)
-    assert fit(tiny(), corpus, tmp_path / "two", processes=2, progress=False)
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_two_processes_give_the_result_of_one(corpus, tmp_path, optimiser):
+    recipe = override(tiny(), autoencoder__optimiser__name=optimiser, diffuser__optimiser__name=optimiser,
+                      autoencoder__batch_size=7)  # an odd batch: one process gets a crystal more than the other
+    assert fit(recipe, corpus, tmp_path / "one", progress=False)
+    assert fit(recipe, corpus, tmp_path / "two", devices=2, progress=False)
     for load in (load_autoencoder, lambda folder: load_diffuser(folder)[0]):
         one, two = (load(tmp_path / name / "weights").state_dict() for name in ("one", "two"))
         for name, value in one.items():
-            if value.is_floating_point():
-                assert torch.allclose(value, two[name], atol=2e-3), name
+            if value.is_floating_point():  # Muon orthogonalises in half precision, which magnifies another order of sums
+                assert torch.allclose(value, two[name], atol=2e-3 if optimiser == "muon" else 2e-4), name
             else:
                 assert torch.equal(value, two[name]), name
     logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
@@ -52,34 +59,88 @@ def test_two_processes_give_the_result_of_one(corpus, tmp_path):
     assert rows[0][0]["loss"] == pytest.approx(rows[1][0]["loss"], rel=2e-2)
 
 
-def test_a_killed_run_ends_in_the_same_bits(corpus, tmp_path):
-    recipe, script = tiny(60), tmp_path / "train.py"
+def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
+    """200 steps straight, against 100, a kill, and 100 more: weights, averages and optimisers are equal to the bit."""
+    recipe, script, folder = override(tiny(200), diffuser__steps=40), tmp_path / "train.py", tmp_path / "killed"
     assert fit(recipe, corpus, tmp_path / "straight", progress=False)
     script.write_text(
-        "import sys\nfrom fourier_workbench.data import Corpus\nfrom fourier_workbench.training import fit_autoencoder, Recipe\n"
+        "import os, signal, sys\nfrom fourier_workbench.data import Corpus\n"
+        "from fourier_workbench.training import fit_autoencoder, fit_diffuser, Recipe\n"
         "from fourier_workbench.training.checkpoints import RunDirectory\n"
         "run = RunDirectory(sys.argv[3])\n"
-        "ask = lambda stage, step: run.answer('checkpoint') if step == 20 else None\n"
-        "fit_autoencoder(Recipe.from_json(sys.argv[1]), Corpus(sys.argv[2]), sys.argv[3], progress=False, callback=ask)\n")
+        "def at(stage, step):\n"
+        "    if stage.name == sys.argv[4] and step == stage.steps // 2: run.answer('checkpoint')\n"
+        "    if stage.name == sys.argv[4] and step == stage.steps // 2 + 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "for fit in (fit_autoencoder, fit_diffuser):\n"
+        "    fit(Recipe.from_json(sys.argv[1]), Corpus(sys.argv[2]), sys.argv[3], progress=False, callback=at)\n")
     recipe.to_json(tmp_path / "recipe.json")
-    folder = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, script, tmp_path / "recipe.json", corpus.path, folder])
-    saved = folder / "checkpoints" / "autoencoder" / "latest.json"
-    while not saved.is_file() and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    for stage, half in (("autoencoder", 100), ("diffuser", 20)):
+        ended = subprocess.run([sys.executable, script, tmp_path / "recipe.json", corpus.path, folder, stage], check=False)
+        assert ended.returncode == -signal.SIGKILL
+        assert load_checkpoint(folder / "checkpoints" / stage / "latest", stage)[1]["step"] == half
     assert fit(recipe, corpus, folder, progress=False)
-    for load in (load_autoencoder, lambda path: load_diffuser(path)[0]):
-        straight, killed = (load(tmp_path / name / "weights").state_dict() for name in ("straight", "killed"))
-        assert all(torch.equal(straight[name], killed[name]) for name in straight)
+    for stage in ("autoencoder", "diffuser"):
+        (straight, about), (killed, again) = (
+            load_checkpoint(tmp_path / name / "checkpoints" / stage / "latest", stage) for name in ("straight", "killed"))
+        assert straight.keys() == killed.keys() and all(torch.equal(straight[name], killed[name]) for name in straight)
+        assert {**about, "sha256": 0} == {**again, "sha256": 0}
+        assert {"step", "recipe", "corpus_hash", "code", "random", "R"} <= about.keys()
+        assert {name.partition(".")[0] for name in straight} >= {"model", "ema", "optimiser"}
+        assert "model.ladder.selector" in straight or {"model.selector", "model.tau", "schedule.R"} <= straight.keys()
+
+
+def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, tmp_path):
+    def at(stage, step):
+        if step in (4, 8):
+            RunDirectory(tmp_path / "torn").answer("checkpoint" if step == 4 else "stop")
+
+    recipe, latest = tiny(), tmp_path / "torn/checkpoints/autoencoder/latest.safetensors"
+    assert fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False, callback=at) is None
+    assert load_checkpoint(latest.with_suffix(""), "autoencoder")[1]["step"] == 8
+    shutil.copy(latest.with_name("latest.previous.safetensors"), latest)  # words of one, tensors of the other
+    RunDirectory(tmp_path / "torn").answer("run")
+    with pytest.warns(UserWarning, match="the one before"):
+        torn = fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False)
+    whole = fit_autoencoder(recipe, corpus, tmp_path / "whole", progress=False)
+    assert all(torch.equal(one, other) for one, other in zip(torn.parameters(), whole.parameters(), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*precision.*:UserWarning")
+def test_every_engine_trains_alike(corpus, tmp_path):
+    recipe = override(tiny(6), autoencoder__optimiser__name="adam", diffuser__optimiser__name="adam")
+    results = {}
+    for name, engine in {"literal": EngineConfig(), "recomputed": EngineConfig(checkpointing=True),
+                         "fused": EngineConfig(fused=True), "bf16": EngineConfig("bf16")}.items():
+        assert fit(override(recipe, engine=engine), corpus, tmp_path / name, progress=False)
+        log = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        results[name] = torch.tensor([row["loss"] for row in log])
+    assert torch.equal(results["literal"], results["recomputed"])
+    assert torch.allclose(results["literal"], results["fused"], rtol=1e-4)
+    assert torch.allclose(results["literal"], results["bf16"], rtol=2e-2) and not torch.equal(results["literal"], results["bf16"])
+
+
+def test_self_conditioning_reaches_the_weights_and_the_sampler(corpus, tmp_path):
+    recipe = override(tiny(20), diffuser__model__self_conditioning=True)
+    assert fit(recipe, corpus, tmp_path / "run", devices=2, progress=False)
+    diffuser, schedule = load_diffuser(tmp_path / "run/weights")
+    x, level = torch.randn(2, len(diffuser.tau), dtype=torch.complex64), torch.tensor([0.5])
+    c, s = schedule.coefficients(level)
+    with torch.no_grad():
+        without, given = diffuser(x, level, c, s).mean, diffuser(x, level, c, s, previous=x).mean
+    assert not torch.allclose(without, given)
+    seen: list[torch.Tensor | None] = []
+    known = denoiser(diffuser, schedule)
+    watched = lambda x, phi, previous=None: (seen.append(previous), known(x, phi, previous))[1]  # noqa: E731
+    noise = LadderNoise(diffuser.tau, diffuser.selector, sample_generators(0, [0, 1]))
+    get_sampler("ancestral")(watched, schedule, noise, levels(3))
+    assert seen[0] is None and all(previous is not None for previous in seen[1:])
 
 
 def test_what_cannot_be_trained_says_so(corpus, tmp_path):
-    with pytest.raises(RecipeError, match="processes"):
+    with pytest.raises(RecipeError, match="devices"):
         make_fabric(0)
     with pytest.raises(RecipeError, match="prepared Corpus"):
-        fit(tiny(), [corpus[0].crystal], tmp_path / "a", processes=2)
+        fit(tiny(), [corpus[0].crystal], tmp_path / "a", devices=2)
     with pytest.raises(RecipeError, match="no training crystal has an e_above_hull"):
         fit(override(tiny(4), fine_tune=FineTuneStage(steps=2)), corpus, tmp_path / "b", progress=False)
     with pytest.raises(CheckpointError, match="no checkpoint"):

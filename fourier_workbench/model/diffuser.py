@@ -46,7 +46,8 @@ class QuadraticControls(nn.Module):
         )
 
     def forward(self, weights: Float[Tensor, "*b 3"]) -> BlockControls:
-        return BlockControls(**{name: torch.tensordot(weights, tensor, dims=1) for name, tensor in self.tensors.items()})
+        with full_precision(weights):  # phases are among them
+            return BlockControls(**{name: torch.tensordot(weights, tensor, dims=1) for name, tensor in self.tensors.items()})
 
 # %% ../../nbs/api/34_diffuser.ipynb #6118de61
 @dataclass(frozen=True)

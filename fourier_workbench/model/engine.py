@@ -33,15 +33,10 @@ class EngineConfig:
     gauss: bool = False  # three real products for a complex one, in single precision
     fused: bool = False  # one kernel for an optimiser's update
 
-    @property
-    def fabric_precision(self) -> Literal["32-true", "bf16-mixed"]:
-        """What Lightning Fabric calls it."""
-        return "bf16-mixed" if self.precision == "bf16" else "32-true"
-
 
 LITERAL = EngineConfig()  # everything as it is written
 
-
+# %% ../../nbs/api/35_engine.ipynb #bb14a8bb
 @cache
 def compiler_problem(device: str) -> str | None:
     """Why `torch.compile` cannot be used on a kind of device ("cpu", "cuda"), found out by trying; None when it can."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -16,13 +17,14 @@ from lightning_fabric.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
+from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy
 
 from ..errors import RecipeError
 from ..model.engine import LITERAL, EngineConfig
 
 # %% auto #0
-__all__ = ['launched', 'is_lead', 'cores', 'Layout', 'layout', 'make_fabric']
+__all__ = ['launched', 'is_lead', 'cores', 'Layout', 'layout', 'WholeInputs', 'make_fabric']
 
 # %% ../../nbs/api/54_devices.ipynb #16c11a90
 def launched() -> ClusterEnvironment | None:
@@ -83,15 +85,25 @@ def layout(devices: int | None = None, nodes: int | None = None) -> Layout:
     return found
 
 
+class WholeInputs(MixedPrecision):
+    """Fabric's autocast, without its rounding of what goes in: noise levels, lattices and coefficients stay as they are."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
 def make_fabric(
     devices: int | None = 1, nodes: int | None = None, *, engine: EngineConfig = LITERAL, accelerator: str | None = None
 ) -> Fabric:
     """Lightning Fabric for one process, or for several that share every batch (NCCL between GPUs, gloo between CPUs)."""
     plan = layout(devices, nodes)
     accelerator = accelerator or ("cuda" if torch.cuda.is_available() else "cpu")
+    plugins: list[Any] = [] if plan.external else [LightningEnvironment()]
+    if engine.precision == "bf16":
+        plugins.append(WholeInputs("bf16-mixed", accelerator))
     if plan.world == 1:
-        return Fabric(accelerator=accelerator, devices=1, precision=engine.fabric_precision, plugins=LightningEnvironment())
+        return Fabric(accelerator=accelerator, devices=1, plugins=plugins)
     # the selector and τ are set by every process alike, so buffers need not be broadcast at each step
-    strategy = DDPStrategy(start_method="popen" if plan.external else "spawn", broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Fabric(accelerator=accelerator, devices=plan.devices, num_nodes=plan.nodes, strategy=strategy,
-                  precision=engine.fabric_precision, plugins=None if plan.external else LightningEnvironment())
+    strategy = DDPStrategy(start_method="popen" if plan.external else "spawn",
+                           broadcast_buffers=False, gradient_as_bucket_view=True)
+    return Fabric(accelerator=accelerator, devices=plan.devices, num_nodes=plan.nodes, strategy=strategy, plugins=plugins)

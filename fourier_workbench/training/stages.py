@@ -90,7 +90,7 @@ class AutoencoderTraining(Trained):
 def share_of(fabric: Fabric, n: int) -> tuple[slice, float]:
     """Which of a batch of n this process takes, and the weight that makes the average over processes the batch's mean."""
     if n < fabric.world_size:
-        raise RecipeError(f"a batch of {n} cannot be shared among {fabric.world_size} processes; use a larger one or fewer devices")
+        raise RecipeError(f"a batch of {n} cannot be shared among {fabric.world_size} processes; use fewer devices")
     share = slice(fabric.global_rank, None, fabric.world_size)
     return share, len(range(n)[share]) * fabric.world_size / n
 
