@@ -214,8 +214,9 @@ class Run(_Steered):
         """Train `recipe` (or the recipe of that name) on `corpus` (a `Corpus` or its directory) in `directory`.
 
         Prints what it will cost. Every batch is shared among `devices` (default: every GPU, or every CPU core) on each of
-        `nodes`, by SLURM's srun where they are several. A directory that holds the same recipe and corpus is gone on with, also at other learning
-        rates or with another engine; raises `RunError` when it holds another run or one that is still going.
+        `nodes`, by SLURM's srun where they are several. A directory that holds the same recipe and corpus is gone on with,
+        also at other learning rates or with another engine; raises `RunError` when it holds another run or one that is
+        still going.
         """
         run = cls(directory)
         recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
