@@ -129,42 +129,41 @@ def sample(
 
 # %% ../nbs/api/90_cli.ipynb #902ba3cd
 def evaluate(
-    samples: Path, out: Path, /, reference: Path | None = None, workers: int = os.cpu_count() or 1,
-    limit: float = 20.0,
+    samples: Path, out: Path | None = None, /, reference: Path | None = None, target: Path | None = None, compare: int = 1000,
+    coverage: int = 0, thresholds: Literal["MP-20", "Perov-5", "Carbon-24"] = "MP-20", workers: int = os.cpu_count() or 1,
+    limit: float = 20.0, seed: int = 0,
 ) -> None:
-    """Judge samples: a table of rates, one Parquet row a structure, and an offline report.
+    """Judge samples of any generator: rates with intervals, one Parquet row a structure, and an offline report.
 
     Args:
-        samples: a folder of CIF files, or what `fwb sample` wrote.
-        out: directory for the results.
-        reference: corpus whose training part decides what is novel.
+        samples: what `fwb sample` wrote; a folder, zip or tar of CIF or POSCAR; extended XYZ, CSV with a column cif,
+            JSON(.gz) of pymatgen's dictionaries, Parquet.
+        out: directory for the results, by default beside the samples; a killed evaluation goes on there.
+        reference: what the model was trained on, a corpus or any file or folder of crystals: decides what is novel.
+        target: crystals whose distributions should be met; by default the reference's, of a corpus its test part.
+        compare: how many crystals of it are measured; 0 leaves distances out.
+        coverage: how many of them get fingerprints for coverage, about 0.2 s each; 0 leaves coverage out.
+        thresholds: those of CDVAE for coverage.
         workers: processes.
-        limit: seconds a structure may take.
+        limit: seconds a structure may take for each question.
+        seed: which crystals of the target.
     """
     from fourier_workbench.errors import EvaluationError
     from fourier_workbench.generation import evaluate as judge
-    from fourier_workbench.generation.evaluate import read_drawn
-    from fourier_workbench.generation.report import (
-        distribution_section,
-        funnel_section,
-        gallery_section,
-        rates_section,
-        write_report,
-    )
+    from fourier_workbench.generation.report import evaluation_page
+    from fourier_workbench.generation.statistics import THRESHOLDS
 
+    out = out or samples.with_name(samples.name + "-evaluation")
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is a file; give a directory for the results")
-    report = judge(samples, reference, workers=workers, limit=limit)
-    paths = report.save(out)
-    viewer = _viewer()
-    note = f"Every rate is of all {report.funnel['in']}, rejected ones included."
-    sections = [rates_section({"samples": report}, "Rates", note),
-                funnel_section(report), gallery_section(report, read_drawn(samples).crystals, viewer=viewer is not None),
-                distribution_section({"samples": report.structures})]
-    paths.append(write_report(out / "report.html", f"Evaluation of {samples.name}", str(samples), sections, viewer_js=viewer,
-                              foot="Written by fwb evaluate."))
+    report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
+                   workers=workers, limit=limit, seed=seed, directory=out)
+    evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
-    print("written: " + ", ".join(str(path) for path in paths))
+    for reason, n in report.facts["failures"].items():
+        print(f"  failed: {reason:<40}{n:>7}")
+    print("written: " + ", ".join(str(path) for path in sorted(out.iterdir())))
+
 
 # %% ../nbs/api/90_cli.ipynb #fe5dbbce
 def demo(

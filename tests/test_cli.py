@@ -123,7 +123,7 @@ def test_train_sample_and_evaluate(demo: Path, recipe: Path, tmp_path: Path, cap
     assert main(["evaluate", str(tmp_path / "s"), str(tmp_path / "e"), "--reference", corpus]) == 0
     assert "of 3" in capsys.readouterr().out
     judged = {path.name for path in (tmp_path / "e").iterdir()}
-    assert judged == {"structures.parquet", "metrics.json", "funnel.json", "report.html"}
+    assert judged == {"structures.parquet", "metrics.json", "funnel.json", "summary.json", "report.html"}
 
 
 def test_prepare_counts_what_it_left_out(cifs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -17,7 +17,6 @@ from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.generation import matching as matching_module
 from fourier_workbench.generation.cells import MATCH, SAME, is_same
-from fourier_workbench.generation.evaluate import by_formula, read_drawn
 from fourier_workbench.generation.matching import find_kinds, match_pairs
 from fourier_workbench.generation.report import (
     distribution_section,
@@ -28,6 +27,7 @@ from fourier_workbench.generation.report import (
     training_section,
     write_report,
 )
+from fourier_workbench.generation.samples import by_formula, read_drawn
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import override, recipes

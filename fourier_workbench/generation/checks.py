@@ -163,7 +163,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     structure = ~(number["pair_distance"] <= 0.5) & (number["volume"] >= 0.1) & sound
     if "charges_as_pauling" in table:
         for name, column in (("charge neutral", "charge_neutral"), ("electronegativity", "charges_as_pauling")):
-            out[name] = table[column].eq(True)
+            out[name] = table[column].eq(True).fillna(False).astype(bool)
         out["all checks"] = out[["valid", "distances by radii", "cell not flat", "mass density", "electronegativity"]].all(axis=1)
     out["CDVAE structure"] = structure
     if "charges_as_pauling" in table:

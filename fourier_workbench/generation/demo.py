@@ -25,10 +25,10 @@ from fourier_workbench.generation.evaluate import (
     by_formula,
     compare,
     evaluate,
-    evaluate_reconstruction,
     show,
 )
 from .generate import Generator, load_generator
+from .reconstruction import evaluate_reconstruction
 from fourier_workbench.generation.report import (
     Section,
     distribution_section,
@@ -148,7 +148,7 @@ def judge(generator: Generator, corpus: Corpus, n: int = 256, seed: int = 0, *, 
         held = evaluate_reconstruction(generator, crystals[:held_out], **options)
     with part("evaluate samples"):
         reference = by_formula(corpus)
-        samples, low, high = (evaluate(drawn, reference, **options) for drawn in (result, noise, ceiling))
+        samples, low, high = (evaluate(drawn, reference, compare=0, **options) for drawn in (result, noise, ceiling))
     return Verdict(held, samples, low, high, result)
 
 # %% ../../nbs/api/66_demo.ipynb #ae66e0e9

@@ -23,7 +23,8 @@ from .pictures import chart_svg, colour, crystal_svg, formula_html, legend_html,
 
 # %% auto #0
 __all__ = ['VIEW_HTML', 'STYLE', 'SCRIPT', 'Section', 'metric_tiles', 'rates_section', 'funnel_section', 'distribution_section',
-           'training_section', 'facts_section', 'gallery_section', 'write_report']
+           'training_section', 'facts_section', 'distances_section', 'gallery_section', 'write_report',
+           'evaluation_page']
 
 # %% ../../nbs/api/65_report.ipynb #cadaf09d
 @dataclass(frozen=True)
@@ -42,26 +43,34 @@ def metric_tiles(tiles: Sequence[tuple[str, str, str]]) -> str:
         for label, value, words in tiles) + "</div>"
 
 
+def _interval(row: pd.Series | None) -> str:
+    """Bounds of a rate, in per cent."""
+    if row is None or pd.isna(row.get("low")) or row["metric"] in ERRORS:
+        return ""
+    return f"{100 * row['low']:.1f} – {100 * row['high']:.1f}"
+
+
 def rates_section(reports: dict[str, EvaluationReport], title: str, note: str) -> Section:
-    """Metrics by reports, each with its definition; the first report is the one that matters."""
+    """Metrics by reports, each with its interval, count, failures and definition; the first report is the one that matters."""
     table, first = compare(reports), next(iter(reports.values()))
-    words = first.rates.set_index("metric")
+    words = first.rates.set_index("metric", drop=False)
     rows = []
     for metric in table.index:
         row = words.loc[metric] if metric in words.index else None
         what = DEFINITIONS.get(metric, "") if row is None else row["definition"]
-        if row is not None and row["failures"]:
-            what += f" ({row['failures']} not compared)"
-        count = ""
+        count = failed = ""
         if row is not None and metric not in ERRORS:
-            count = f"{int(row['count'])} of {int(row['denominator'])}"
+            count, failed = f"{int(row['count'])} of {int(row['denominator'])}", str(int(row["failures"]) or "–")
         cells = "".join(f"<td>{show(metric, value)}</td>" for value in table.loc[metric])
-        rows.append(f'<tr><th scope="row">{escape(metric)}</th>{cells}<td class="count">{count}</td>'
-                    f'<td class="what">{escape(what)}</td></tr>')
+        rows.append(f'<tr><th scope="row">{escape(metric)}</th>{cells}<td class="count">{_interval(row)}</td>'
+                    f'<td class="count">{count}</td><td class="count">{failed}</td><td class="what">{escape(what)}</td></tr>')
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    heads += '<th scope="col" class="count">count</th><th scope="col" class="what">meaning</th>'
+    several = f" of {next(iter(reports))}" if len(reports) > 1 else ""
+    heads += "".join(f'<th scope="col" class="count">{word}</th>' for word in (f"95 %{escape(several)}", "count", "failures"))
+    heads += '<th scope="col" class="what">meaning</th>'
     table_html = f'<table><thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
     return Section(title, note, f'<div class="scroll">{table_html}</div>')
+
 
 # %% ../../nbs/api/65_report.ipynb #6118de61
 def funnel_section(report: EvaluationReport) -> Section:
@@ -89,20 +98,28 @@ def _share(values: pd.Series, edges: np.ndarray) -> tuple[list[float], list[floa
     return edges.tolist(), [*share.tolist(), float(share[-1])]
 
 
+_DISTRIBUTIONS = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell", "n_species": "elements",
+                  "mass_density": "mass density, g/cm³", "n_sites_primitive": "atoms of the primitive cell",
+                  "space_group": "space group (number)"}
+
+
 def distribution_section(tables: dict[str, pd.DataFrame]) -> Section:
-    """Volume per atom, sites and species of each table, side by side."""
+    """Volumes, sites, species, and what else all tables have of densities and space groups, side by side."""
     charts = []
-    titles = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell", "n_species": "elements"}
-    for column, title in titles.items():
+    for column, title in _DISTRIBUTIONS.items():
+        if not all(column in table for table in tables.values()):
+            continue
         values = pd.concat([table[column].dropna().astype(float) for table in tables.values()])
         if not len(values):
             continue
-        top = float(values.quantile(0.99))
-        edges = np.linspace(0, top * 1.05, 31) if column == "volume_per_atom" else np.arange(0.5, math.ceil(top) + 1.5)
+        top = float(values.quantile(0.99)) if column != "space_group" else 230.0
+        continuous = column in ("volume_per_atom", "mass_density")
+        edges = np.linspace(0, top * 1.05, 31) if continuous else np.arange(0.5, math.ceil(top) + 1.5)
         series = [(name, *_share(table[column], edges)) for name, table in tables.items()]
         charts.append(chart_svg(series, title, "share, %", step=True))
     return Section("Distributions", "Samples that are right have the data's distributions, not only valid distances.",
                    f'<div class="charts">{"".join(charts)}</div>')
+
 
 # %% ../../nbs/api/65_report.ipynb #ff9fb270
 def training_section(metrics: pd.DataFrame) -> Section:
@@ -127,6 +144,24 @@ def facts_section(facts: dict[str, Any], title: str = "Settings and times", note
     rows = "".join(f'<tr><th scope="row">{escape(str(name))}</th><td class="what">{escape(str(value))}</td></tr>'
                    for name, value in facts.items())
     return Section(title, note, f'<table class="facts"><tbody>{rows}</tbody></table>')
+
+
+def distances_section(report: EvaluationReport) -> Section:
+    """Distances to the reference, with intervals and how many crystals of each side have the value."""
+    rows = []
+    for row in report.distances.itertuples():
+        span = "" if pd.isna(row.low) else f"{row.low:.3f} – {row.high:.3f}"
+        value = "–" if pd.isna(row.value) else f"{row.value:.3f}"
+        rows.append(f'<tr><th scope="row">{escape(row.metric)}</th><td>{value}</td><td class="count">{span}</td>'
+                    f'<td class="count">{row.samples}</td><td class="count">{row.reference}</td>'
+                    f'<td class="count">{row.missing}</td>'
+                    f'<td class="what">{escape(row.definition)}</td></tr>')
+    heads = "".join(f'<th scope="col" class="count">{word}</th>' for word in ("95 %", "samples", "reference", "without"))
+    html = (f'<table><thead><tr><th scope="col"></th><th scope="col">distance</th>{heads}'
+            f'<th scope="col" class="what">of</th></tr></thead><tbody>{"".join(rows)}</tbody></table>')
+    return Section("Distances to the reference", "0 is the reference's own distribution; Jensen–Shannon distances end at 1.",
+                   f'<div class="scroll">{html}</div>' if rows else '<p class="note">Nothing was given to compare with.</p>')
+
 
 # %% ../../nbs/api/65_report.ipynb #ae66e0e9
 def _scene_json(crystal: Crystal) -> dict[str, Any]:
@@ -256,3 +291,22 @@ def write_report(path: Path | str, title: str, lead: str, sections: Sequence[Sec
     path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
+
+# %% ../../nbs/api/65_report.ipynb #5d0c7ab2
+def evaluation_page(path: Path | str, report: EvaluationReport, name: str = "samples",
+                    viewer_js: str | None = None) -> Path:
+    """Write the offline page of one evaluation: rates, funnel, distances, distributions, gallery, versions and failures."""
+    n = report.funnel["in"]
+    tables = {name: report.structures} | ({} if report.reference is None else {"reference": report.reference})
+    facts = {key: value for key, value in report.facts.items() if key != "failures"}
+    failed = report.facts.get("failures", {})
+    worst = "; ".join(f"{reason} ({count})" for reason, count in failed.items()) or "none"
+    sections = [
+        rates_section({name: report}, "Rates", f"Every rate is of all {n}, rejected ones included, with its 95 % bootstrap "
+                      "interval. Failures could not be judged and count as not passed."),
+        funnel_section(report), distances_section(report), distribution_section(tables),
+        gallery_section(report, report.crystals, viewer=viewer_js is not None),
+        facts_section({**facts, "what failed": worst}, "Settings and versions")]
+    return write_report(path, f"Evaluation of {name}", f"{n} structures, {report.funnel['kept']} of them crystals.", sections,
+                        viewer_js=viewer_js, foot="Written by fwb evaluate.")
+

@@ -24,8 +24,8 @@ from .checks import describe, judge_charges, judge_symmetry, measure, verdicts
 from .workers import Outcome, Workers
 
 # %% auto #0
-__all__ = ['SYMMETRY', 'CHARGES', 'WHOLE', 'NUMBERS', 'QUESTIONS', 'digest', 'Journal', 'Desk', 'default_questions',
-           'composition', 'structure_table', 'measured_table', 'reasons_of']
+__all__ = ['SYMMETRY', 'CHARGES', 'WHOLE', 'NUMBERS', 'QUESTIONS', 'digest', 'Journal', 'Desk', 'read_entries',
+           'default_questions', 'composition', 'structure_table', 'measured_table', 'reasons_of']
 
 # %% ../../nbs/api/61_structures.ipynb #73cf256d
 def digest(*parts: Any) -> str:
@@ -95,6 +95,16 @@ class Desk:
         return [self.journal.known[key] for key in names]
 
 # %% ../../nbs/api/61_structures.ipynb #f71a1bfc
+def read_entries(part: Any) -> list[list[Any]]:
+    """Entries of a `Part` of a source, in order: [id, reason, lattice, numbers, frac_coords]; arrays are lists, or None."""
+    from fourier_workbench.data.sources import read_part
+
+    rows: list[list[Any]] = []
+    for name, crystal, _ in read_part(part, lambda name, reason, detail: rows.append([name, reason, None, None, None])):
+        rows.append([name, None, crystal.lattice.tolist(), crystal.numbers.tolist(), crystal.frac_coords.tolist()])
+    return rows
+
+# %% ../../nbs/api/61_structures.ipynb #85a0bcc1
 SYMMETRY = ("space_group", "n_sites_primitive", "symmetry_residual", "symmetry_skipped")
 CHARGES = ("charge_neutral", "charges_as_pauling")
 WHOLE = ("n_sites", "n_species", "space_group", "n_sites_primitive")
@@ -127,7 +137,7 @@ def structure_table(crystals: Sequence[Crystal | None], ids: Sequence[str] | Non
     with Workers(workers, limit) as pool:
         return measured_table(crystals, ids, reasons, Desk(pool, progress=progress), questions)
 
-# %% ../../nbs/api/61_structures.ipynb #5c8cc1ab
+# %% ../../nbs/api/61_structures.ipynb #2e675fc7
 def measured_table(crystals: Sequence[Crystal | None], ids: Sequence[str] | None, reasons: Sequence[str | None] | None,
                    desk: Desk, questions: Sequence[str] | None = None) -> pd.DataFrame:
     """`structure_table` at a desk that is already open."""
@@ -151,6 +161,9 @@ def measured_table(crystals: Sequence[Crystal | None], ids: Sequence[str] | None
         for i, outcome in zip(places, outcomes, strict=True):
             if outcome.failure:
                 failures.setdefault(i, []).append(f"{name}: {outcome.failure}")
+    for i, (crystal, ratio) in enumerate(zip(crystals, table["radii_ratio"], strict=True)):
+        if crystal is not None and ratio is None and not any(text.startswith("sizes") for text in failures.get(i, ())):
+            failures.setdefault(i, []).append("radii: an element beyond curium has none")
     types: dict[str, Any] = {name: "Int64" for name in WHOLE if name in table}
     types |= {name: "float64" for name in NUMBERS if name in table}
     types |= {name: "boolean" for name in CHARGES if name in table}

@@ -37,7 +37,8 @@ sys.path[:] = json.loads(sys.argv[2])
 class Room(types.ModuleType):
     def __getattr__(self, name):
         spec = self.__dict__["__spec__"]
-        if name.startswith("__") or self.__dict__.setdefault("opened", False):
+        module = not name.startswith("__") and importlib.util.find_spec(spec.name + "." + name)
+        if name.startswith("__") or module or self.__dict__.setdefault("opened", False):
             raise AttributeError(name)
         self.opened = True
         spec.loader.exec_module(self)
