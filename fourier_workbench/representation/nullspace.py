@@ -5,42 +5,79 @@
 # %% ../../nbs/api/12_nullspace.ipynb #77de68da
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float64, Int64
+from jaxtyping import Bool, Complex64, Complex128, Float64, Int64
 from scipy.optimize import nnls
 from torch import Tensor
 
 from .fourier import FourierBasis, density
 
 # %% auto #0
-__all__ = ['most_atoms', 'null_polynomial', 'null_nodes', 'candidate_nodes']
+__all__ = ['most_atoms', 'Moments', 'moments', 'impossible', 'null_polynomial', 'null_nodes', 'candidates', 'candidate_nodes']
 
 # %% ../../nbs/api/12_nullspace.ipynb #c1dfd96e
+def _corner(basis: FourierBasis) -> Int64[Tensor, "K 3"]:
+    """Vectors of {0 … J}³ whose differences are all kept modes: all of them for cubic truncation, else a ball."""
+    j = torch.arange(basis.j_max + 1, device="cpu")
+    k = torch.cartesian_prod(j, j, j)
+    reach = int(basis.wave_vectors.square().sum(1).max()) ** 0.5  # no difference in a ball of this diameter is longer
+    return k[(2 * k - basis.j_max).square().sum(1) <= reach**2 + 1e-6]
+
+
 def most_atoms(basis: FourierBasis) -> int:
-    """Most atoms of one species for which a null space exists: (J + 1)³ − 1."""
-    return (basis.j_max + 1) ** 3 - 1
+    """Most atoms of one species for which a null space exists: (J + 1)³ − 1 for cubic truncation."""
+    return len(_corner(basis)) - 1
 
 
 def _differences(basis: FourierBasis) -> Int64[Tensor, "K K"]:
-    """Index in the flattened cube of k − l for k, l in {0 … J}³."""
-    j = torch.arange(basis.j_max + 1)
-    k = torch.cartesian_prod(j, j, j)
+    """Index in the flattened cube of k − l for k, l in the corner."""
+    k = _corner(basis)
     d = k[:, None] - k[None] + basis.j_max
     return (d[..., 0] * basis.bpd + d[..., 1]) * basis.bpd + d[..., 2]
 
 
-def null_polynomial(
-    alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int
-) -> Float64[Tensor, "T grid grid grid"]:
-    """p(u) on the nodes, between 0 (an atom) and 1, of tasks with `n` atoms each; for cubic truncation, n ≤ `most_atoms`."""
+class Moments(NamedTuple):
+    """Eigenvalues of T, ascending, and its eigenvectors, of a batch of tasks."""
+
+    values: Float64[Tensor, "T K"]
+    vectors: Complex128[Tensor, "T K K"]
+
+    def of(self, task: int) -> Moments:
+        """Those of one task, still as a batch."""
+        return Moments(self.values[task : task + 1], self.vectors[task : task + 1])
+
+
+def moments(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Moments:
+    """Spectrum of T[k, l] = α_{k−l}, negative only where no atoms explain the coefficients."""
     where = _differences(basis).to(alpha.device)
-    toeplitz = alpha.to(torch.complex128)[:, where]
-    vectors = torch.linalg.eigh(toeplitz).eigenvectors[..., : where.shape[0] - n]  # ascending: the null space first
-    projector = (vectors @ vectors.mH).flatten(1)  # v_k conj v_l belongs to mode k − l
-    modes = projector.new_zeros(len(alpha), basis.bpd**3)
-    modes.index_add_(1, where.flatten(), projector)
-    return density(modes, basis, grid) / where.shape[0]
+    return Moments(*torch.linalg.eigh(basis.cube(alpha.to(torch.complex128)).flatten(1)[:, where]))
+
+
+def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) -> Bool[Tensor, " T"]:
+    """Tasks that no atoms, however many, explain to a relative residual of `tolerance`.
+
+    T of atoms is positive semidefinite, and a change of the coefficients by Δ changes no eigenvalue by more than √K ‖Δ‖.
+    """
+    norm = torch.linalg.vector_norm(alpha, dim=1).double()
+    return m.values[:, 0] < -(m.values.shape[1] ** 0.5) * tolerance * norm
+
+# %% ../../nbs/api/12_nullspace.ipynb #4672d94b
+def _polynomial(
+    matrix: Complex128[Tensor, "T K K"], basis: FourierBasis, grid: int
+) -> Float64[Tensor, "T grid grid grid"]:
+    """φ(u)* A φ(u) on the nodes."""
+    where = _differences(basis).flatten().to(matrix.device)
+    modes = matrix.new_zeros(len(matrix), basis.bpd**3).index_add_(1, where, matrix.flatten(1))
+    return density(modes[:, basis.cube_index.to(matrix.device)], basis, grid)
+
+
+def null_polynomial(m: Moments, n: int, basis: FourierBasis, grid: int) -> Float64[Tensor, "T grid grid grid"]:
+    """p(u) on the nodes, between 0 (an atom) and 1, of tasks with `n` atoms each, n ≤ `most_atoms`."""
+    null = m.vectors[..., : m.values.shape[1] - n]
+    return _polynomial(null @ null.mH, basis, grid) / m.values.shape[1]
 
 
 def null_nodes(p: Float64[Tensor, "T grid grid grid"], n: int) -> Int64[Tensor, "T n 3"]:
@@ -49,26 +86,41 @@ def null_nodes(p: Float64[Tensor, "T grid grid grid"], n: int) -> Int64[Tensor, 
     return torch.stack([flat // grid**2, flat // grid % grid, flat % grid], -1)
 
 # %% ../../nbs/api/12_nullspace.ipynb #fe5dbbce
-def candidate_nodes(
-    p: Float64[Tensor, "grid grid grid"],
-    alpha: Complex64[Tensor, " M"],
-    n: int,
-    basis: FourierBasis,
-    *,
-    zero: float = 1e-7,
-    most: int = 600,
-) -> Int64[Tensor, "n 3"] | None:
-    """The n atoms among the zeros of one task's polynomial, by non-negative least squares.
+def candidates(m: Moments, n: int, basis: FourierBasis, grid: int, *, zero: float = 1e-4) -> Int64[Tensor, "c 3"]:
+    """Nodes where an atom of one task may stand: p(u) vanishes and φ(u)* T⁺ φ(u) ≤ 1.
 
-    None when there are fewer zeros than atoms or more than `most`, which would take too long.
+    `m`: spectrum of that task alone. `zero`: eigenvalues below belong to the null space (coefficients are single precision).
     """
-    zeros = torch.nonzero(p < zero)
+    values, vectors = m.values[0], m.vectors[0]
+    size, rank = len(values), int((values > zero).sum())
+    inverse = vectors[:, size - rank :] / values[size - rank :]
+    share = _polynomial((inverse @ vectors[:, size - rank :].mH)[None], basis, grid)[0]
+    slack = max(1e-5, 3e-5 / float(values[max(size - rank, 0)].clamp_min(1e-5)))
+    good = share < 1 + slack
+    if rank < size:
+        null = vectors[:, : size - rank]
+        good &= _polynomial((null @ null.mH)[None], basis, grid)[0] < 1e-7 * size
+    elif n == size:  # as many atoms as vectors: each of them has its share to itself
+        good &= share > 1 - slack
+    return torch.nonzero(good)
+
+
+def candidate_nodes(
+    zeros: Int64[Tensor, "c 3"], alpha: Complex64[Tensor, " M"], n: int, basis: FourierBasis, grid: int, *, most: int = 1500
+) -> Int64[Tensor, "n 3"] | None:
+    """The n atoms among the candidates of one task, by non-negative least squares.
+
+    None when there are fewer candidates than atoms or more than `most`, which would take too long.
+    """
     if not n <= len(zeros) <= most:
         return None
     j = basis.wave_vectors[basis.half].double()
-    angle = -2 * torch.pi / p.shape[-1] * (j @ zeros.cpu().double().T)
+    angle = -2 * torch.pi / grid * (j @ zeros.cpu().double().T)
     matrix = torch.cat([torch.cos(angle), torch.sin(angle)]).numpy()
     half = basis.to_half(alpha.cpu())
-    weights, _ = nnls(matrix, torch.cat([half.real, half.imag]).double().numpy(), maxiter=10 * len(zeros))
+    try:
+        weights, _ = nnls(matrix, torch.cat([half.real, half.imag]).double().numpy(), maxiter=3 * len(zeros))
+    except RuntimeError:  # scipy's way to say that the iterations are used up
+        return None
     best = np.sort(np.argsort(-weights, kind="stable")[:n])
     return zeros[torch.from_numpy(best).to(zeros.device)]

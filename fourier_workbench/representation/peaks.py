@@ -5,6 +5,8 @@
 # %% ../../nbs/api/12_peaks.ipynb #77de68da
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Complex64, Float, Float32, Int64
 from torch import Tensor
@@ -12,9 +14,12 @@ from torch import Tensor
 from .fourier import FourierBasis, coefficients_from_nodes, density
 
 # %% auto #0
-__all__ = ['residuals', 'atom_kernel', 'highest_nodes', 'greedy_removal', 'gauss_newton', 'stiffness', 'descend']
+__all__ = ['Steps', 'residuals', 'atom_kernel', 'highest_nodes', 'greedy_removal', 'gauss_newton', 'stiffness', 'descend']
 
 # %% ../../nbs/api/12_peaks.ipynb #1b645389
+Steps = Callable[[int, Tensor, int | None], None]  # task, its nodes after a step, the atom that moved (None: all of them)
+
+
 def residuals(
     nodes: Int64[Tensor, "T n 3"], alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int
 ) -> Float32[Tensor, " T"]:
@@ -36,9 +41,9 @@ def _peak(kernel: Float32[Tensor, "g g g"], node: Int64[Tensor, "T 3"], grid: in
     return kernel[axis[:, 0, :, None, None], axis[:, 1, None, :, None], axis[:, 2, None, None, :]]
 
 
-def atom_kernel(basis: FourierBasis, grid: int) -> Float32[Tensor, "g g g"]:
+def atom_kernel(basis: FourierBasis, grid: int, device: torch.device | str = "cpu") -> Float32[Tensor, "g g g"]:
     """Truncated density of one atom at the origin; its maximum is the number of modes."""
-    return density(torch.ones(len(basis), dtype=torch.complex64), basis, grid)
+    return density(torch.ones(len(basis), dtype=torch.complex64, device=device), basis, grid)
 
 # %% ../../nbs/api/12_peaks.ipynb #c1dfd96e
 def highest_nodes(rho: Float32[Tensor, "T g g g"], n: int) -> Int64[Tensor, "T n 3"]:
@@ -73,6 +78,17 @@ def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
     return torch.view_as_real(slope.flatten(2)).transpose(2, 3).flatten(1, 2)
 
 # %% ../../nbs/api/12_peaks.ipynb #0ade7c2c
+def _newton_step(u: Float[Tensor, "T n 3"], target, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T n 3"]:
+    """D⁺[F(u) − α] by the normal equations, kept regular by a trace of damping, at most a quarter of an edge."""
+    waves = _waves(u, j)
+    error = torch.view_as_real(waves.sum(1) - target).flatten(1)
+    jacobian = _jacobian(waves, j)
+    normal = jacobian.mT @ jacobian
+    normal.diagonal(dim1=1, dim2=2).add_(1e-9 * normal.diagonal(dim1=1, dim2=2).amax(1, keepdim=True))
+    step = torch.linalg.solve_ex(normal, jacobian.mT @ error.unsqueeze(-1)).result.squeeze(-1)
+    return torch.nan_to_num(step).unflatten(1, (-1, 3)).clamp(-0.25, 0.25)
+
+
 def gauss_newton(
     start: Int64[Tensor, "T n 3"],
     alpha: Complex64[Tensor, "T M"],
@@ -82,30 +98,30 @@ def gauss_newton(
     iterations: int = 10,
     spread: float = 0.3,
     seed: int = 0,
+    watch: Steps | None = None,
+    room: int = 1 << 24,
 ) -> Int64[Tensor, "T n 3"]:
     """Stage 3: perturbed Gauss–Newton from grid nodes, snapped at the end (paper G).
 
     `spread` is the standard deviation of the perturbation in nodes; every task gets the same draw and stops when its own
-    snapped nodes stop changing, so that a result does not depend on what else is in the batch.
+    snapped nodes stop changing, so that a result does not depend on what else is in the batch. `room`: derivatives held at once.
     """
     j = _half_vectors(basis, alpha.device)
     target = basis.to_half(alpha).to(torch.complex128)
     generator = torch.Generator().manual_seed(seed)
-    push = torch.randn(start.shape[1:], generator=generator, dtype=torch.float64).to(alpha.device)
+    push = torch.randn(start.shape[1:], generator=generator, dtype=torch.float64, device="cpu").to(alpha.device)
     u = start.double() / grid + (spread / grid) * push
     best = torch.round(u * grid).long() % grid
     active = torch.arange(len(u), device=alpha.device)
     for _ in range(iterations):
-        waves = _waves(u[active], j)
-        error = torch.view_as_real(waves.sum(1) - target[active]).flatten(1)
-        jacobian = _jacobian(waves, j)
-        normal = jacobian.mT @ jacobian
-        normal.diagonal(dim1=1, dim2=2).add_(1e-9 * normal.diagonal(dim1=1, dim2=2).amax(1, keepdim=True))
-        step = torch.linalg.solve(normal, (jacobian.mT @ error.unsqueeze(-1))).squeeze(-1)
-        u[active] -= step.unflatten(1, (-1, 3)).clamp(-0.25, 0.25)
+        for part in active.split(max(1, room // (6 * len(j) * start.shape[1]))):
+            u[part] -= _newton_step(u[part], target[part], j)
         now = torch.round(u[active] * grid).long() % grid
         moved = (now != best[active]).flatten(1).any(1)
         best[active] = now
+        if watch is not None:
+            for task in active.tolist():
+                watch(task, best[task], None)
         active = active[moved]
         if not len(active):
             break
@@ -131,7 +147,11 @@ def _best_free(rho: Float32[Tensor, "T g g g"], taken: Int64[Tensor, "T k 3"]) -
 
 
 def descend(
-    nodes: Int64[Tensor, "T n 3"], rho: Float32[Tensor, "T g g g"], kernel: Float32[Tensor, "g g g"], sweeps: int = 12
+    nodes: Int64[Tensor, "T n 3"],
+    rho: Float32[Tensor, "T g g g"],
+    kernel: Float32[Tensor, "g g g"],
+    sweeps: int = 12,
+    watch: Steps | None = None,
 ) -> Int64[Tensor, "T n 3"]:
     """Single-atom moves to the best node of the whole grid, in turn, until none moves or `sweeps` are over."""
     nodes, grid = nodes.clone(), rho.shape[-1]
@@ -152,6 +172,9 @@ def descend(
             left[active] = lifted - _peak(kernel, there, grid)
             nodes[active, i] = there
             moved |= better
+            if watch is not None:
+                for task in active[better].tolist():
+                    watch(task, nodes[task], i)
         active = active[moved]
         if not len(active):
             break

@@ -110,13 +110,14 @@ def _repick(
     nodes: Int64[Tensor, "T n 3"],
     counts: Int64[Tensor, " T"],
     done: float,
-    sweeps: int,
+    sweeps: Int64[Tensor, " T"],
     c: _Coarse,
     seen: Seen | None,
 ) -> None:
     """Put each atom back and choose its node again, in turn, until none moves; in place."""
     open_ = torch.nonzero(left.flatten(1).square().sum(1) > done * counts).flatten()
-    for _ in range(sweeps):
+    for sweep in range(int(sweeps.max())):
+        open_ = open_[sweeps[open_] > sweep]
         if not len(open_):
             return
         rest, atoms, n = left[open_], nodes[open_], counts[open_]
@@ -145,13 +146,13 @@ def pursue(
     basis: FourierBasis,
     grid: int,
     *,
-    sweeps: int = 12,
+    sweeps: int | Int64[Tensor, " T"] = 12,
     watch: Seen | None = None,
 ) -> Int64[Tensor, "T n 3"]:
     """Nodes of tasks with `counts` atoms by cyclic matching pursuit; rows are padded with zeros to the largest task.
 
-    `sweeps`: rounds of second thoughts at most. `watch` is called with task, nodes, and index of the node picked or moved. For
-    cubic truncation, whose kernel is separable.
+    `sweeps`: rounds of second thoughts at most, for each task or for all. `watch` is called with task, nodes, and index of the
+    node picked or moved. For cubic truncation, whose kernel is separable.
     """
     if not len(alpha):
         return torch.zeros(0, 0, 3, dtype=torch.int64, device=alpha.device)
@@ -159,6 +160,7 @@ def pursue(
     order = torch.argsort(counts, descending=True, stable=True)
     left = density(alpha[order], basis, c.points).contiguous()
     sizes = counts[order].to(alpha.device)
+    rounds = torch.as_tensor(sweeps, device=alpha.device).expand(len(alpha))[order]
 
     def seen(row: int, found: Tensor, picked: int) -> None:
         if watch is not None:
@@ -166,7 +168,7 @@ def pursue(
 
     told = None if watch is None else seen
     nodes = _greedy(left, sizes, c, told)
-    _repick(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, sweeps, c, told)
+    _repick(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, rounds, c, told)
     out = torch.empty_like(nodes)
     out[order] = nodes
     return out

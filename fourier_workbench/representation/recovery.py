@@ -82,7 +82,8 @@ def _best_counts(
     best = solve(alpha, nearest, basis, grid, **how)
     for choice in (nearest - 1, nearest + 1) if search else ():
         # a number of atoms more than one away from the zero mode is not worth the work
-        near = torch.nonzero((choice > 0) & ((zero - choice).abs() < 1.1) & (best.residual > CERTAIN)).flatten()
+        near = (choice > 0) & ((zero - choice).abs() < 1.1) & (best.residual > CERTAIN) & ~best.hopeless
+        near = torch.nonzero(near).flatten()
         if not len(near):
             continue
 
@@ -95,6 +96,7 @@ def _best_counts(
         best.nodes = torch.nn.functional.pad(best.nodes, (0, 0, 0, wider - best.nodes.shape[1]))
         best.nodes[near[better]] = 0
         best.counts[near[better]] = more.counts[better]
+        best.cut[near] |= more.cut
         best.put(near[better], more.nodes[better], more.residual[better], [more.stages[i] for i in torch.nonzero(better)])
     return best
 
@@ -146,6 +148,7 @@ def recover(
     min_distance: float = 0.0,
     max_atoms: int = 512,
     restarts: int = 3,
+    budget: int = 4_000,
     original_cell: bool = False,
     trace: bool = False,
 ) -> Recovery:
@@ -155,7 +158,8 @@ def recover(
     that leaves on a finer grid, and then tries Gauss–Newton, the null space and descent with `restarts`. `tolerance`: largest
     relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples). `policy`: what to do when
     classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`: most atoms of one
-    species that are attempted; with `restarts` it bounds the work. `original_cell`: undo the shears of `encode(shear="search")`.
+    species that are attempted. `budget`: most visits to the atoms of one species; a search that it cuts short, and more than
+    `max_atoms` atoms, have the reason `budget`. `original_cell`: undo the shears of `encode(shear="search")`.
     `trace`: keep every step. Rejected crystals have a reason in `.reasons`. Raises `RecoveryError` for arguments with which
     nothing can be recovered.
     """
@@ -165,7 +169,7 @@ def recover(
     place, zero = torch.nonzero(filled), zero[filled]
     alpha, skew = _real_part(fc.coefficients[filled], basis)
     tracer = Tracer(alpha, basis, grid) if trace else None
-    how = {"method": method, "restarts": restarts, "watch": tracer}
+    how = {"method": method, "tolerance": tolerance, "restarts": restarts, "budget": budget, "watch": tracer}
     solved = _best_counts(alpha, zero, counts == "search", basis, grid, how)
     norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1).clamp_min(1e-6)
     # what no real density can explain counts against the certificate too
@@ -234,9 +238,10 @@ def _assemble(fc, basis, grid, place, solved, norm, reasons, tolerance, min_dist
     stages: list[tuple[str, ...]] = [()] * n
     for i, stage in zip(of_crystal.tolist(), solved.stages, strict=True):
         stages[i] += (stage,)
+    ended = torch.zeros(n, dtype=torch.int64).scatter_reduce_(0, of_crystal, solved.cut.cpu().long(), "amax").tolist()
     reasons = [
-        "residual" if reason is None and not left <= tolerance else reason
-        for reason, left in zip(reasons, worst, strict=True)
+        ("budget" if cut else "residual") if reason is None and not left <= tolerance else reason
+        for reason, left, cut in zip(reasons, worst, ended, strict=True)
     ]
     fits = torch.tensor([reason is None for reason in reasons], dtype=torch.bool)[of_crystal]
     slides = torch.zeros(len(place), dtype=torch.bool)

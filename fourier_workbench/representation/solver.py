@@ -5,7 +5,7 @@
 # %% ../../nbs/api/12_solver.ipynb #77de68da
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,8 +15,18 @@ from torch import Tensor
 
 from .fourier import FourierBasis, density
 from .glance import glance
-from .nullspace import candidate_nodes, most_atoms, null_nodes, null_polynomial
+from fourier_workbench.representation.nullspace import (
+    Moments,
+    candidate_nodes,
+    candidates,
+    impossible,
+    moments,
+    most_atoms,
+    null_nodes,
+    null_polynomial,
+)
 from fourier_workbench.representation.peaks import (
+    Steps,
     atom_kernel,
     descend,
     gauss_newton,
@@ -28,12 +38,14 @@ from .pursuit import padded_residuals, pursue
 from .rows import nodes_in_rows
 
 # %% auto #0
-__all__ = ['Method', 'Watch', 'CERTAIN', 'Solved', 'solve']
+__all__ = ['Method', 'Watch', 'CERTAIN', 'CROWDED', 'SWEEPS', 'NEWTON_STEPS', 'Solved', 'solve']
 
 # %% ../../nbs/api/12_solver.ipynb #c1dfd96e
 Method = Literal["robust", "paper"]
 Watch = Callable[[int, str, Tensor, int | None], None]  # task, stage, nodes after a step, row that was picked
 CERTAIN = 1e-5  # relative residual below which nodes explain the coefficients to single precision
+CROWDED = 24  # atoms from which the null space is tried before anything slower
+SWEEPS, NEWTON_STEPS = 12, 10  # rounds of visits to all atoms of a task, at most, in one stage
 
 
 def _clash(nodes: Int64[Tensor, "T n 3"], grid: int) -> Bool[Tensor, " T"]:
@@ -49,6 +61,7 @@ class _Best:
     nodes: Int64[Tensor, "T n 3"]
     residual: Float32[Tensor, " T"]
     stage: list[str]
+    hopeless: Bool[Tensor, " T"]
     grid: int
     watch: Watch | None = None
 
@@ -58,93 +71,122 @@ class _Best:
         residual: Float32[Tensor, " t"],
         where: Int64[Tensor, " t"],
         stage: str,
-        one_by_one: bool = False,
+        told: Literal["no", "one by one", "yes"] = "no",
     ) -> None:
-        """Take what is better than before. `one_by_one`: the rows are in the order in which the atoms were picked."""
+        """Take what is better than before. `told`: of what the watcher heard already, or how it should be told."""
         better = (residual < self.residual[where] * (1 - 1e-6)) & ~_clash(nodes, self.grid)
         self.nodes[where[better]], self.residual[where[better]] = nodes[better], residual[better]
         for i in where[better].tolist():
             self.stage[i] = stage
-        if self.watch is not None:
+        if self.watch is not None and told != "yes":
             for i, found in zip(where.tolist(), nodes, strict=True):
-                for k in range(len(found) if one_by_one else 0):
-                    self.watch(i, stage, found[: k + 1], k)
-                if not one_by_one:
-                    self.watch(i, stage, found, None)
+                for k in range(len(found)) if told == "one by one" else (None,):
+                    self.watch(i, stage, found if k is None else found[: k + 1], k)
+
+    def teller(self, where: Int64[Tensor, " t"], stage: str) -> Steps | None:
+        """A watcher for a stage that works on some of the tasks."""
+        if self.watch is None:
+            return None
+        tasks, watch = where.tolist(), self.watch
+        return lambda task, nodes, moved: watch(tasks[task], stage, nodes, moved)
 
     def open(self) -> Int64[Tensor, " t"]:
-        """Tasks not yet solved for certain."""
-        return torch.nonzero(self.residual > CERTAIN).flatten()
+        """Tasks not yet solved for certain, and not hopeless."""
+        return torch.nonzero((self.residual > CERTAIN) & ~self.hopeless).flatten()
 
 # %% ../../nbs/api/12_solver.ipynb #fe5dbbce
-def _paper(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, watch: Watch | None = None) -> _Best:
-    """Nodes of tasks with `n` atoms each by the three stages of App. G."""
-    kernel, rho = atom_kernel(basis, grid).to(alpha.device), density(alpha, basis, grid)
-    first = highest_nodes(rho, n)
-    every = torch.arange(len(alpha), device=alpha.device)
-    best = _Best(first.clone(), torch.full((len(alpha),), torch.inf, device=alpha.device), [""] * len(alpha), grid, watch)
-    best.offer(first, residuals(first, alpha, basis, grid), every, "highest")
-    open_ = best.open()
+def _newton(best: _Best, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, **how) -> Int64[Tensor, "T n 3"]:
+    """Gauss–Newton for open tasks, from the best nodes so far; all nodes after it, better or not."""
+    open_, nodes = best.open(), best.nodes.clone()
     if len(open_):
-        nodes = greedy_removal(rho[open_], n, kernel)
-        best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "greedy", one_by_one=True)
+        watch = best.teller(open_, "newton")
+        nodes[open_] = gauss_newton(best.nodes[open_], alpha[open_], basis, best.grid, watch=watch, **how)
+        best.offer(nodes[open_], residuals(nodes[open_], alpha[open_], basis, best.grid), open_, "newton", "yes")
+    return nodes
+
+
+def _paper(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis) -> None:
+    """The three stages of App. G for open tasks with `n` atoms each."""
     open_ = best.open()
+    rho = density(alpha[open_], basis, best.grid)
+    nodes = highest_nodes(rho, n)
+    best.offer(nodes, residuals(nodes, alpha[open_], basis, best.grid), open_, "highest")
+    rho, open_ = rho[torch.isin(open_, best.open())], best.open()
     if len(open_):
-        nodes = gauss_newton(best.nodes[open_], alpha[open_], basis, grid)
-        best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "newton")
-    return best
+        nodes = greedy_removal(rho, n, atom_kernel(basis, best.grid, alpha.device))
+        best.offer(nodes, residuals(nodes, alpha[open_], basis, best.grid), open_, "greedy", "one by one")
+    _newton(best, alpha, basis)
 
 # %% ../../nbs/api/12_solver.ipynb #b1d57811
-def _null_space(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int) -> None:
-    """Zeros of the null polynomial; where there are more zeros than atoms, least squares among them, then rows of atoms."""
-    if basis.truncation != "cubic" or n > most_atoms(basis):
-        return
+def _null_space(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, tolerance: float) -> None:
+    """Zeros of the null polynomial, or a choice among candidates; sees what is hopeless."""
     for task in best.open().split(8):
-        p = null_polynomial(alpha[task], n, basis, grid)
-        nodes = null_nodes(p, n)
-        best.offer(nodes, residuals(nodes, alpha[task], basis, grid), task, "null_space")
-        for k, one in enumerate(task.tolist()):
-            for stage, find in (("candidates", candidate_nodes), ("rows", nodes_in_rows)):
-                picked = find(p[k], alpha[one], n, basis) if best.residual[one] > CERTAIN else None
-                if picked is not None:
-                    where = task[k : k + 1]
-                    best.offer(picked[None], residuals(picked[None], alpha[where], basis, grid), where, stage)
+        m = moments(alpha[task], basis)
+        best.hopeless[task] = impossible(m, alpha[task], tolerance)
+        if n <= most_atoms(basis):
+            nodes = null_nodes(null_polynomial(m, n, basis, best.grid), n)
+            best.offer(nodes, residuals(nodes, alpha[task], basis, best.grid), task, "null_space")
+        for k in torch.nonzero((best.residual[task] > CERTAIN) & (m.values[:, 0] > -1e-3 * n)).flatten().tolist():
+            _choose(best, task[k : k + 1], alpha, m.of(k), n, basis)  # not under noise, which leaves no null space
 
 
-def _rescue(
-    best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, grid: int, restarts: int
-) -> None:
-    """What pursuit left open: Gauss–Newton, the null space, then descent over the whole grid with restarts."""
-    kernel = None
-    for attempt in range(restarts + 1):
-        open_ = best.open()
-        if not len(open_):
+def _choose(best: _Best, task: Int64[Tensor, "1"], alpha, m: Moments, n: int, basis: FourierBasis) -> None:
+    """Least squares among the nodes where an atom may stand, then rows of atoms."""
+    zeros, target = candidates(m, n, basis, best.grid), alpha[task]
+    for stage, find in (("candidates", candidate_nodes), ("rows", nodes_in_rows)):
+        nodes = find(zeros, target[0], n, basis, best.grid)
+        if nodes is not None:
+            best.offer(nodes[None], residuals(nodes[None], target, basis, best.grid), task, stage)
+        if best.residual[task] <= CERTAIN:
             return
-        spread = 0.3 * 3 ** max(attempt - 1, 0)
-        nodes = gauss_newton(best.nodes[open_], alpha[open_], basis, grid, spread=spread, seed=attempt)
-        best.offer(nodes, residuals(nodes, alpha[open_], basis, grid), open_, "newton")
-        if attempt == 0:
-            _null_space(best, alpha, n, basis, grid)
-            continue
-        kernel = atom_kernel(basis, grid).to(alpha.device) if kernel is None else kernel
-        for k in best.open().split(32):
-            start = nodes[torch.isin(open_, k)]
-            moved = descend(start, density(alpha[k], basis, grid), kernel)
-            best.offer(moved, residuals(moved, alpha[k], basis, grid), k, "descent")
+
+
+def _rescue(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, restarts: int, rounds: int) -> bool:
+    """Gauss–Newton, then descent over the whole grid with restarts; False when `rounds` of visits did not suffice for all."""
+    determined = 3 * n < 2 * len(basis.half)  # else there are more coordinates than equations
+    restarts = restarts if determined else min(restarts, 1)
+    for attempt in range(restarts + 1):
+        if not len(best.open()):
+            return True
+        nodes, steps = best.nodes.clone(), min(NEWTON_STEPS, rounds) if determined else 0
+        if steps > 0:
+            spread = 0.3 * 3 ** max(attempt - 1, 0)
+            nodes = _newton(best, alpha, basis, iterations=steps, spread=spread, seed=attempt)
+        sweeps = min(SWEEPS, rounds := rounds - steps) if attempt else 0
+        for k in best.open().split(32) if sweeps > 0 else ():
+            kernel, watch = atom_kernel(basis, best.grid, alpha.device), best.teller(k, "descent")
+            moved = descend(nodes[k], density(alpha[k], basis, best.grid), kernel, sweeps, watch)
+            best.offer(moved, residuals(moved, alpha[k], basis, best.grid), k, "descent", "yes")
+        if (rounds := rounds - sweeps) <= 0 and attempt < restarts:
+            return False
+    return rounds >= 0
 
 # %% ../../nbs/api/12_solver.ipynb #7b52009b
 @dataclass
 class Solved:
-    """Nodes of tasks (the first `counts` rows of each, then zeros), relative residuals, and the stages that found them."""
+    """Nodes of tasks (the first `counts` rows of each, then zeros), relative residuals, and the stages that found them.
+
+    `hopeless`: no atoms explain the coefficients. `cut`: the budget ended before the search.
+    """
 
     nodes: Int64[Tensor, "T n 3"]
     counts: Int64[Tensor, " T"]
     residual: Float32[Tensor, " T"]
     stages: list[str]
+    hopeless: Bool[Tensor, " T"]
+    cut: Bool[Tensor, " T"]
+
+    @classmethod
+    def none(cls, counts: Int64[Tensor, " T"]) -> Solved:
+        """Nothing found yet, for tasks with these numbers of atoms."""
+        tasks, most, device = len(counts), int(counts.max()) if len(counts) else 0, counts.device
+        never = torch.zeros(tasks, dtype=torch.bool, device=device)
+        nodes = torch.zeros(tasks, most, 3, dtype=torch.int64, device=device)
+        return cls(nodes, counts, torch.full((tasks,), torch.inf, device=device), [""] * tasks, never, never.clone())
 
     def open(self) -> Int64[Tensor, " t"]:
-        """Tasks not yet solved for certain, the largest first."""
-        open_ = torch.nonzero(self.residual > CERTAIN).flatten()
+        """Tasks not yet solved for certain and not hopeless, the largest first."""
+        open_ = torch.nonzero((self.residual > CERTAIN) & ~self.hopeless).flatten()
         return open_[torch.argsort(self.counts[open_], descending=True, stable=True)]
 
     def put(self, where: Int64[Tensor, " t"], nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], stages) -> None:
@@ -153,29 +195,33 @@ class Solved:
         for i, stage in zip(where.tolist(), stages, strict=True):
             self.stages[i] = stage
 
+# %% ../../nbs/api/12_solver.ipynb #a237c4da
+def _groups(
+    out: Solved, grid: int, watch: Watch | None, room: int = 1 << 24
+) -> Iterator[tuple[int, Int64[Tensor, " t"], _Best]]:
+    """Open tasks of one size at a time, with the best of them so far; what becomes of it is kept. `room`: density values."""
+    open_ = out.open()
+    sizes = out.counts[open_]
+    for n in sorted(set(sizes.tolist())):
+        for part in open_[sizes == n].split(max(1, room // grid**3)):
+            tasks = part.tolist()
+            told = None if watch is None else lambda k, *step, tasks=tasks: watch(tasks[k], *step)
+            stages = [out.stages[i] for i in tasks]
+            best = _Best(out.nodes[part, :n].clone(), out.residual[part], stages, out.hopeless[part], grid, told)
+            yield n, part, best
+            out.put(part, best.nodes, best.residual, best.stage)
+            out.hopeless[part] = best.hopeless
 
-def _fast(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, watch: Watch | None) -> None:
-    """A glance at all tasks, Gauss–Newton and pursuit of those it leaves; whoever watches sees the pursuit of all."""
-    if watch is None:
-        for part in out.open().split(768):
-            nodes, residual = glance(alpha[part], out.counts[part], basis, grid)
-            out.put(part, nodes, residual, ["glance"] * len(part))
-        open_ = out.open()
-        for n in sorted(set(out.counts[open_].tolist())):  # two atoms in one peak are Gauss–Newton's, and it is quicker
-            part = open_[out.counts[open_] == n]
-            nodes = gauss_newton(out.nodes[part, :n], alpha[part], basis, grid)
-            residual = residuals(nodes, alpha[part], basis, grid)
-            good = residual <= CERTAIN
-            out.put(part[good], nodes[good], residual[good], ["newton"] * int(good.sum()))
+
+def _pursue(
+    out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, budget: int, watch: Watch | None
+) -> None:
+    """Pursuit of all open tasks together."""
     for part in out.open().split(256):
-
-        def seen(k: int, nodes: Tensor, picked: int, part=part) -> None:
-            if watch is not None:
-                watch(int(part[k]), "pursuit", nodes, picked)
-
-        nodes = pursue(alpha[part], out.counts[part], basis, grid, watch=None if watch is None else seen)
-        residual = padded_residuals(nodes, out.counts[part], alpha[part], basis, grid)
-        out.put(part, nodes, residual, ["pursuit"] * len(part))
+        tasks, counts = part.tolist(), out.counts[part]
+        told = None if watch is None else lambda k, nodes, picked, tasks=tasks: watch(tasks[k], "pursuit", nodes, picked)
+        nodes = pursue(alpha[part], counts, basis, grid, sweeps=(budget // counts).clamp(max=SWEEPS), watch=told)
+        out.put(part, nodes, padded_residuals(nodes, counts, alpha[part], basis, grid), ["pursuit"] * len(part))
 
 # %% ../../nbs/api/12_solver.ipynb #bd307a3e
 def solve(
@@ -185,36 +231,34 @@ def solve(
     grid: int,
     method: Method = "robust",
     *,
+    tolerance: float = CERTAIN,
     restarts: int = 3,
+    budget: int = 4_000,
     watch: Watch | None = None,
-    room: int = 1 << 24,
 ) -> Solved:
     """Nodes of tasks with Hermitian coefficients `alpha` and `counts` atoms each (paper G, or ours).
 
-    The work on a task is bounded by its number of atoms and `restarts`. `room`: density values held at once.
+    `tolerance`: relative residual that will be accepted; what cannot come so near is not searched to the end. `budget`: visits
+    to the atoms of one task, at most. Whoever watches sees pursuit where else a glance would do.
     """
-    counts = counts.to(alpha.device)
-    most = int(counts.max()) if len(counts) else 0
-    nodes = torch.zeros(len(alpha), most, 3, dtype=torch.int64, device=alpha.device)
-    out = Solved(nodes, counts, torch.full((len(alpha),), torch.inf, device=alpha.device), [""] * len(alpha))
-    fast = method == "robust" and basis.truncation == "cubic"
-    if fast:
-        _fast(out, alpha, basis, grid, watch)
-    open_ = out.open()
-    for n in sorted(set(counts[open_].tolist())):
-        for part in open_[counts[open_] == n].split(max(1, room // grid**3)):
-
-            def seen(k: int, stage: str, found: Tensor, picked: int | None, part=part) -> None:
-                if watch is not None:
-                    watch(int(part[k]), stage, found, picked)
-
-            told = None if watch is None else seen
-            if fast:
-                stages = [out.stages[i] for i in part.tolist()]
-                best = _Best(out.nodes[part, :n].clone(), out.residual[part], stages, grid, told)
-            else:
-                best = _paper(alpha[part], n, basis, grid, told)
-            if method == "robust":
-                _rescue(best, alpha[part], n, basis, grid, restarts)
-            out.put(part, best.nodes, best.residual, best.stage)
+    out = Solved.none(counts.to(alpha.device))
+    robust, quick = method == "robust", method == "robust" and basis.truncation == "cubic" and watch is None
+    for part in out.open().split(768) if quick else ():
+        nodes, residual = glance(alpha[part], out.counts[part], basis, grid)
+        out.put(part, nodes, residual, ["glance"] * len(part))
+    for n, part, best in _groups(out, grid, watch) if quick else ():
+        if n >= CROWDED:
+            _null_space(best, alpha[part], n, basis, tolerance)
+        if 3 * n < 2 * len(basis.half):
+            _newton(best, alpha[part], basis)  # two atoms in one peak are Gauss–Newton's, and it is quicker
+    if robust and basis.truncation == "cubic":
+        _pursue(out, alpha, basis, grid, budget, watch)
+    for n, part, best in _groups(out, grid, watch):
+        if basis.truncation != "cubic" or not robust:
+            _paper(best, alpha[part], n, basis)
+        if robust:
+            if not quick or n < CROWDED:
+                _null_space(best, alpha[part], n, basis, tolerance)
+            done = _rescue(best, alpha[part], n, basis, restarts, budget // n - SWEEPS)
+            out.cut[part[best.open()]] = not done
     return out

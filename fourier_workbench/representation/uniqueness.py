@@ -99,14 +99,19 @@ def combs(nodes: Int64[np.ndarray, "n 3"], basis: FourierBasis, grid: int) -> It
                         yield axis, grid // m, atoms[phase == start]
 
 
-def _nearest(
-    lattice: Float64[np.ndarray, "3 3"], some: Int64[np.ndarray, "m 3"], rest: Int64[np.ndarray, "n 3"], grid: int
+def _room(
+    lattice: Float64[np.ndarray, "3 3"],
+    some: Int64[np.ndarray, "m 3"],
+    rest: Int64[np.ndarray, "n 3"],
+    like: Bool[np.ndarray, " n"],
+    grid: int,
 ) -> float:
-    """Smallest distance in Å between two sets of atoms, periodic images included."""
+    """Smallest distance in Å between atoms of one kind and the rest, periodic images included; unlike ones count √2 times."""
     images = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
     apart = (some[:, None] - rest) / grid
     apart = (apart - np.rint(apart))[:, :, None] + images
-    return float(np.linalg.norm(apart @ lattice, axis=-1).min())
+    nearest = np.linalg.norm(apart @ lattice, axis=-1).min((0, 2))
+    return float(np.where(like, nearest, 2**0.5 * nearest).min())
 
 # %% ../../nbs/api/12_uniqueness.ipynb #fa35e192
 def settle(
@@ -117,19 +122,21 @@ def settle(
     grid: int,
     rounds: int = 3,
 ) -> Int64[np.ndarray, "N 3"]:
-    """Nodes of the same coefficients in which each comb stands as far from all other atoms as it can."""
+    """Nodes of the same coefficients in which each comb has as much room as it can."""
     nodes = nodes.copy()
     for _ in range(rounds):
         before = nodes.copy()
         for z in np.unique(numbers):
             of_kind = np.flatnonzero(numbers == z)
             for axis, spacing, comb in list(combs(nodes[of_kind], basis, grid)):
-                atoms, rest = of_kind[comb], np.delete(nodes, of_kind[comb], 0)
+                atoms = of_kind[comb]
+                rest = np.delete(nodes, atoms, 0)
                 if not len(rest):
                     continue
                 steps = np.arange(spacing)[:, None, None] * np.eye(3, dtype=np.int64)[axis]
                 places = (nodes[atoms] + steps) % grid
-                room = np.array([_nearest(lattice, place, rest, grid) for place in places])
+                like = np.delete(numbers, atoms) == z
+                room = np.array([_room(lattice, place, rest, like, grid) for place in places])
                 if room.max() > room[0] + 1e-6:  # ties stay where they are
                     nodes[atoms] = places[int(room.argmax())]
         if (nodes == before).all():
