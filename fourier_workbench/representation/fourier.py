@@ -51,14 +51,14 @@ class _WaveVectors:
     @cached_property
     def cube_index(self) -> Int64[Tensor, " M"]:
         """Position of each kept wave vector in the flattened bpd³ cube."""
-        j = torch.arange(-self.j_max, self.j_max + 1)
+        j = torch.arange(-self.j_max, self.j_max + 1, device="cpu")
         squared = torch.cartesian_prod(j, j, j).square().sum(-1)
         return torch.nonzero(squared <= (self.j_max * _RADIUS[self.truncation]) ** 2 + 1e-6).flatten()
 
     @cached_property
     def wave_vectors(self) -> Int64[Tensor, "M 3"]:
         """Integer wave vectors j, lexicographic; −j stands opposite j."""
-        j = torch.arange(-self.j_max, self.j_max + 1)
+        j = torch.arange(-self.j_max, self.j_max + 1, device="cpu")
         return torch.cartesian_prod(j, j, j)[self.cube_index]
 
     def __len__(self) -> int:
@@ -81,12 +81,12 @@ class FourierBasis(_WaveVectors):
     @cached_property
     def half(self) -> Int64[Tensor, " H"]:
         """Indices of one of each pair ±j, the zero mode first."""
-        return torch.arange(self.zero, len(self))
+        return torch.arange(self.zero, len(self), device="cpu")
 
     @cached_property
     def conjugate(self) -> Int64[Tensor, " M"]:
         """Index of −j for each j."""
-        return torch.arange(len(self)).flip(0)
+        return torch.arange(len(self), device="cpu").flip(0)
 
     def to_half(self, coefficients: Complex64[Tensor, "*b M"]) -> Complex64[Tensor, "*b H"]:
         """The independent half of Hermitian coefficients."""
@@ -184,7 +184,7 @@ class FourierCrystals:
 
     def __getitem__(self, index) -> FourierCrystals:
         """Some of the crystals, still as a batch."""
-        keep = torch.arange(len(self))[index].reshape(-1)
+        keep = torch.arange(len(self), device=self.lattice.device)[index].reshape(-1)
         reasons = None if self.reasons is None else tuple(self.reasons[i] for i in keep.tolist())
         shears = None if self.shears is None else self.shears[keep]
         return FourierCrystals(self.lattice[keep], self.species[keep], self.coefficients[keep], reasons, shears)
@@ -244,8 +244,9 @@ def encode(
 
         return encode_sheared(crystals, basis, grid)
     if not len(crystals):
-        return FourierCrystals(torch.zeros(0, 6, dtype=torch.float64), torch.zeros(0, 6, dtype=torch.int64),
-                               torch.zeros(0, 6, len(basis), dtype=torch.complex64), ())
+        with torch.device("cpu"):
+            nothing = torch.zeros(0, 6, dtype=torch.float64), torch.zeros(0, 6, dtype=torch.int64)
+            return FourierCrystals(*nothing, torch.zeros(0, 6, len(basis), dtype=torch.complex64), ())
     lattices = np.stack([c.lattice for c in crystals])
     crystal = np.repeat(np.arange(len(crystals)), [len(c) for c in crystals])
     left = np.linalg.det(lattices) < 0
@@ -254,8 +255,8 @@ def encode(
     packed = pack_atoms(snap(frac, grid), np.concatenate([c.numbers for c in crystals]), crystal, len(crystals), grid)
     rows = torch.from_numpy(packed.crystal * MAX_SLOTS + packed.slot)
     alpha = coefficients_from_nodes(torch.from_numpy(packed.nodes), rows, len(crystals) * MAX_SLOTS, basis, grid)
-    good = torch.tensor([reason is None for reason in packed.reasons])
-    log_lattice = lattice_to_log(lattices) * good[:, None]
+    good = torch.tensor([reason is None for reason in packed.reasons], device="cpu")
+    log_lattice = lattice_to_log(torch.from_numpy(lattices)) * good[:, None]
     return FourierCrystals(log_lattice, torch.from_numpy(packed.species), alpha.unflatten(0, (-1, MAX_SLOTS)),
                            packed.reasons)
 

@@ -39,17 +39,18 @@ def _tables(bpd: int, grid: int, device: torch.device) -> _Tables:
     j_max = bpd // 2
     points = next(p for p in range(2, grid + 1) if grid % p == 0 and p >= min(1.3 * bpd, grid))
     step, reach = grid // points, grid // points // 2 + 1
-    j, x = torch.arange(-j_max, j_max + 1).double(), torch.arange(grid).double()
-    kernel = torch.cos(2 * torch.pi / grid * torch.outer(j, x)).sum(0)
-    coarse, around = torch.arange(points) * step, torch.arange(-reach, reach + 1)
-    seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
-    inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
-    angle = 2 * torch.pi / points * torch.outer(j, torch.arange(points).double())
-    c, s = torch.cos(angle), torch.sin(angle)
-    last = torch.cat([torch.stack([c, -s], 1).flatten(0, 1), torch.stack([s, c], 1).flatten(0, 1)], 1)
-    twice = torch.where(j[j_max:] == 0, 1.0, 2.0)[:, None]  # −j_x adds the conjugate
-    first = torch.stack([c[j_max:] * twice, -s[j_max:] * twice], 1).flatten(0, 1).T
-    made = (t.float().contiguous().to(device) for t in (seen, inner, last, last.T, first))
+    with torch.device(device):
+        j, x = torch.arange(-j_max, j_max + 1).double(), torch.arange(grid).double()
+        kernel = torch.cos(2 * torch.pi / grid * torch.outer(j, x)).sum(0)
+        coarse, around = torch.arange(points) * step, torch.arange(-reach, reach + 1)
+        seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
+        inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
+        angle = 2 * torch.pi / points * torch.outer(j, torch.arange(points).double())
+        c, s = torch.cos(angle), torch.sin(angle)
+        last = torch.cat([torch.stack([c, -s], 1).flatten(0, 1), torch.stack([s, c], 1).flatten(0, 1)], 1)
+        twice = torch.where(j[j_max:] == 0, 1.0, 2.0)[:, None]  # −j_x adds the conjugate
+        first = torch.stack([c[j_max:] * twice, -s[j_max:] * twice], 1).flatten(0, 1).T
+    made = (t.float().contiguous() for t in (seen, inner, last, last.T, first))
     return _Tables(grid, points, step, *made)
 
 

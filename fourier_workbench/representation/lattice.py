@@ -21,7 +21,7 @@ _ROWS, _COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]  # (11, 22, 33, 23, 13,
 
 def _as_float(x: Float[Tensor, "..."] | np.ndarray) -> Float[Tensor, "..."]:
     """`x` as a floating-point tensor; arrays keep double precision."""
-    tensor = torch.as_tensor(x)
+    tensor = x if isinstance(x, Tensor) else torch.as_tensor(x, device="cpu")
     return tensor if tensor.is_floating_point() else tensor.double()
 
 

@@ -33,13 +33,15 @@ def _coarse(basis: FourierBasis, grid: int, device) -> _Coarse:
     """Tables for the fewest points that divide the grid and leave every peak close to one of them."""
     points = next(p for p in range(2, grid + 1) if grid % p == 0 and p >= 1.7 * basis.bpd)
     step = grid // points
-    x = torch.arange(grid, dtype=torch.float64)
-    kernel = torch.cos(2 * torch.pi / grid * torch.outer(torch.arange(-basis.j_max, basis.j_max + 1).double(), x)).sum(0)
-    coarse = torch.arange(points) * step
-    seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
-    around = torch.arange(-step, step + 1)
-    inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
-    return _Coarse(grid, points, step, seen.float().to(device), inner.float().to(device))
+    with torch.device(device):
+        x = torch.arange(grid, dtype=torch.float64)
+        j = torch.arange(-basis.j_max, basis.j_max + 1).double()
+        kernel = torch.cos(2 * torch.pi / grid * torch.outer(j, x)).sum(0)
+        coarse = torch.arange(points) * step
+        seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
+        around = torch.arange(-step, step + 1)
+        inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
+    return _Coarse(grid, points, step, seen.float(), inner.float())
 
 # %% ../../nbs/api/12_pursuit.ipynb #fe5dbbce
 def _add(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], sign: int, c: _Coarse) -> None:

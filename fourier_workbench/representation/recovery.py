@@ -175,7 +175,8 @@ def recover(
     # what no real density can explain counts against the certificate too
     solved.residual = torch.sqrt(solved.residual**2 + (skew / norm) ** 2)
     merged = _repeated(fc, filled).cpu()
-    found = _assemble(fc, basis, grid, place.cpu(), solved, norm.cpu(), reasons, tolerance, min_distance, merged)
+    with torch.device("cpu"):
+        found = _assemble(fc, basis, grid, place.cpu(), solved, norm.cpu(), reasons, tolerance, min_distance, merged)
     if tracer is not None:
         found = _with_traces(found, tracer, place.tolist(), fc)
     if original_cell and fc.shears is not None:

@@ -68,7 +68,7 @@ def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) 
     given = [c.right_handed() for c in crystals]
     snapped = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in given]
     out = encode(snapped, basis, grid)
-    shears = torch.eye(3, dtype=torch.int64).repeat(len(given), 1, 1)
+    shears = torch.eye(3, dtype=torch.int64, device="cpu").repeat(len(given), 1, 1)
     lattice, alpha = out.lattice.clone(), out.coefficients.clone()
     known = [reason is None for reason in out.reasons or ()]
     open_ = [i for i, good in enumerate(_recovers(snapped, out, basis, grid)) if known[i] and not good]

@@ -50,15 +50,14 @@ def symmetry_operations(crystal: Crystal, symprec: float = 0.01) -> SymmetryOper
 
 # %% ../../nbs/api/14_symmetry.ipynb #6118de61
 def _image(rotation: Int64[Tensor, "3 3"], basis: FourierBasis) -> tuple[Int64[Tensor, " M"], Bool[Tensor, " M"]]:
-    """Index of Wᵀj for each wave vector j, and whether it is kept."""
-    target = basis.wave_vectors @ rotation  # rows jᵀW are the components of Wᵀj
+    """Index of Wᵀj for each wave vector j, and whether it is kept; on the rotation's device."""
+    place = torch.full((basis.bpd**3,), -1, device="cpu")
+    place[basis.cube_index] = torch.arange(len(basis), device="cpu")
+    target = basis.wave_vectors @ rotation.cpu()  # rows jᵀW are the components of Wᵀj
     within = (target.abs() <= basis.j_max).all(1)
-    place = torch.full((basis.bpd**3,), -1)
-    place[basis.cube_index] = torch.arange(len(basis))
     shifted = target.clamp(-basis.j_max, basis.j_max) + basis.j_max
     index = place[(shifted[:, 0] * basis.bpd + shifted[:, 1]) * basis.bpd + shifted[:, 2]]
-    inside = within & (index >= 0)
-    return index.clamp_min(0), inside
+    return index.clamp_min(0).to(rotation.device), (within & (index >= 0)).to(rotation.device)
 
 
 def transform(
@@ -71,8 +70,8 @@ def transform(
 
     A mode whose Wᵀj is not kept is unknown: it is set to zero and False in the second tensor.
     """
-    index, inside = _image(rotation, basis)
-    angle = -2 * torch.pi * (basis.wave_vectors.double() @ translation.double())
+    index, inside = (part.to(coefficients.device) for part in _image(rotation, basis))
+    angle = -2 * torch.pi * (basis.wave_vectors.double() @ translation.double().cpu()).to(coefficients.device)
     phase = torch.polar(torch.ones_like(angle), angle).to(coefficients.dtype)
     return coefficients[..., index] * phase * inside, inside
 
@@ -105,7 +104,7 @@ def project(
 
     Only modes whose whole orbit lies inside the truncation are averaged. `operations` must be a group.
     """
-    closed = closed_modes(operations, basis)
+    closed = closed_modes(operations, basis).to(coefficients.device)
     pairs = zip(operations.rotations, operations.translations, strict=True)
     mean = torch.stack(
         [transform(coefficients, rotation, translation, basis)[0] for rotation, translation in pairs]
@@ -113,14 +112,11 @@ def project(
     return torch.where(closed, mean, coefficients), int((~closed).sum())
 
 # %% ../../nbs/api/14_symmetry.ipynb #ae66e0e9
-def orbits(operations: SymmetryOperations, basis: FourierBasis) -> Int64[Tensor, " M"]:
-    """A number for each mode, the same for all modes of one orbit inside the truncation: the least index it is mapped to."""
-    label = torch.arange(len(basis))
-    images = [_image(rotation, basis) for rotation in operations.rotations]
-    while True:
-        best = label
-        for index, inside in images:
-            best = torch.where(inside, torch.minimum(best, label[index]), best)
-        if torch.equal(best, label):
-            return label
-        label = best
+def orbits(operations: SymmetryOperations, basis: FourierBasis) -> tuple[Int64[Tensor, " M"], int]:
+    """A number for each mode, the same for all modes of one orbit: the least index in it; and how many modes were skipped.
+
+    Modes whose orbit leaves the truncation are skipped and have −1. `operations` must be a group.
+    """
+    images = torch.stack([_image(rotation, basis)[0] for rotation in operations.rotations])
+    closed = closed_modes(operations, basis)
+    return torch.where(closed, images.amin(0), -1), int((~closed).sum())

@@ -73,7 +73,7 @@ class Tracer:
     def species(self, task: int, number: int, slot: int) -> SpeciesTrace:
         """The steps of one task, with their residuals."""
         alpha, made = self.alpha[task], self._steps[task]
-        rows = [torch.full((len(nodes),), k) for k, (_, nodes, _) in enumerate(made)]
+        rows = [torch.full((len(nodes),), k, device="cpu") for k, (_, nodes, _) in enumerate(made)]
         found = alpha.new_zeros(0, len(self.basis))
         if made:
             every = torch.cat([nodes for _, nodes, _ in made])

@@ -46,7 +46,7 @@ def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: 
     """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal."""
     out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
     padding = torch.arange(nodes.shape[1], device=nodes.device)
-    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1])] * 3)
+    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)
     for step in steps[1:][steps[1:].ne(0).long().argmax(1).eq(steps[1:].eq(1).long().argmax(1))].to(nodes.device):
         need = int(step.abs().sum()) * basis.j_max + 1
         if need > nodes.shape[1]:
