@@ -7,9 +7,10 @@ symmetry relations, and by recovery crystals again. Knows crystals, nothing of d
 from fourier_workbench.representation.fourier import FourierBasis, FourierCrystals, density, encode, snap
 from fourier_workbench.representation.lattice import lattice_to_log, log_to_lattice
 from fourier_workbench.representation.recovery import Recovery, recover
+from fourier_workbench.representation.snapping import SymmetricSnap, snap_symmetric
 from fourier_workbench.representation.symmetry import symmetry_operations, symmetry_residuals, transform
 
 __all__ = [
-    "FourierBasis", "FourierCrystals", "Recovery", "density", "encode", "lattice_to_log", "log_to_lattice", "recover",
-    "snap", "symmetry_operations", "symmetry_residuals", "transform",
+    "FourierBasis", "FourierCrystals", "Recovery", "SymmetricSnap", "density", "encode", "lattice_to_log", "log_to_lattice",
+    "recover", "snap", "snap_symmetric", "symmetry_operations", "symmetry_residuals", "transform",
 ]

@@ -95,7 +95,7 @@ def candidates(m: Moments, n: int, basis: FourierBasis, grid: int, *, zero: floa
     size, rank = len(values), int((values > zero).sum())
     inverse = vectors[:, size - rank :] / values[size - rank :]
     share = _polynomial((inverse @ vectors[:, size - rank :].mH)[None], basis, grid)[0]
-    slack = max(1e-5, 3e-5 / float(values[max(size - rank, 0)].clamp_min(1e-5)))
+    slack = max(1e-5, 3e-5 / float(values[min(size - rank, size - 1)].clamp_min(1e-5)))
     good = share < 1 + slack
     if rank < size:
         null = vectors[:, : size - rank]

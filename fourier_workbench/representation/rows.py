@@ -135,7 +135,7 @@ def _split(
         return None
     return np.stack(modes, 1)
 
-
+# %% ../../nbs/api/12_rows.ipynb #b18ad100
 def nodes_in_rows(
     candidates: Int64[Tensor, "c 3"], alpha: Complex64[Tensor, " M"], n: int, basis: FourierBasis, grid: int
 ) -> Int64[Tensor, "n 3"] | None:

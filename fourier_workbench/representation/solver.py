@@ -53,7 +53,7 @@ def _clash(nodes: Int64[Tensor, "T n 3"], grid: int) -> Bool[Tensor, " T"]:
     place = (nodes[..., 0] * grid + nodes[..., 1]) * grid + nodes[..., 2]
     return (place.sort(1).values.diff(dim=1) == 0).any(1)
 
-
+# %% ../../nbs/api/12_solver.ipynb #b418ec51
 @dataclass
 class _Best:
     """The best nodes so far of a group of tasks with the same number of atoms."""

@@ -28,6 +28,7 @@ class SymmetryOperations(NamedTuple):
     translations: Float64[Tensor, "k 3"]
     number: int  # of the space group, 1…230
     symbol: str  # of the space group, Hermann–Mauguin
+    origin: Float64[Tensor, "3"] | None = None  # f + origin counts from the standard origin of the group
 
 
 def symmetry_operations(crystal: Crystal, symprec: float = 0.01) -> SymmetryOperations:
@@ -46,6 +47,7 @@ def symmetry_operations(crystal: Crystal, symprec: float = 0.01) -> SymmetryOper
         torch.from_numpy(np.array(found.translations)).double(),
         int(found.number),
         str(found.international),
+        torch.from_numpy(np.linalg.solve(found.transformation_matrix, found.origin_shift)),
     )
 
 # %% ../../nbs/api/14_symmetry.ipynb #6118de61
