@@ -31,7 +31,8 @@ from fourier_workbench.generation.reconstruction import evaluate_reconstruction
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import recipes
 from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun, make_fabric
+from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun
 
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},

@@ -28,9 +28,10 @@ from fourier_workbench.data.batches import CrystalTensors
 from fourier_workbench.generation import load_generator
 from fourier_workbench.generation.reconstruction import evaluate_reconstruction
 from fourier_workbench.representation import FourierBasis, encode
-from fourier_workbench.training import recipes
+from fourier_workbench.training import fit, recipes
 from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.stages import AutoencoderTraining, fit, make_fabric
+from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.training.stages import AutoencoderTraining
 
 PUBLISHED = {"perov_5": {"CDVAE": 97.52, "FTCP": 99.34}, "carbon_24": {"CDVAE": 55.22, "FTCP": 62.28}}  # match, %
 

@@ -29,8 +29,8 @@ from fourier_workbench.model.engine import EngineConfig
 from fourier_workbench.representation.fourier import MAX_SLOTS, MAX_Z, FourierBasis
 from fourier_workbench.training.configuration import AutoencoderStage
 from fourier_workbench.training.cost import autoencoder_work
+from fourier_workbench.training.descent import Trained
 from fourier_workbench.training.devices import make_fabric
-from fourier_workbench.training.loop import Trained
 from fourier_workbench.training.losses import autoencoder_loss
 from fourier_workbench.training.recipes import get_recipe
 

@@ -8,7 +8,7 @@ from fourier_workbench.training.checkpoints import load_autoencoder, load_diffus
 from fourier_workbench.training.configuration import Recipe, override
 from fourier_workbench.training.recipes import get_recipe
 from fourier_workbench.training.runs import Run
-from fourier_workbench.training.stages import fit, fit_autoencoder, fit_diffuser
+from fourier_workbench.training.fitting import fit, fit_autoencoder, fit_diffuser
 
 __all__ = [
     "Recipe", "Run", "fit", "fit_autoencoder", "fit_diffuser", "get_recipe", "load_autoencoder", "load_diffuser", "override",

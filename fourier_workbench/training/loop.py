@@ -15,90 +15,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Int64, Shaped
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data.batches import batch_indices
 from ..errors import CheckpointError, RecipeError, RunError
-from ..model.engine import LITERAL, EngineConfig, accelerate
+from ..model.engine import EngineConfig
 from .checkpoints import RunDirectory, load_latest, save_checkpoint
 from .configuration import OptimiserConfig, Recipe
 from .losses import PHI_EDGES
 
 # %% auto #0
-__all__ = ['FUSED', 'Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'step_generator', 'Batches',
-           'Stage', 'same_training', 'stop_on_term', 'TrainingLoop', 'derived', 'Descending', 'Trained']
-
-# %% ../../nbs/api/53_loop.ipynb #cadaf09d
-FUSED = ("cpu", "cuda", "mps", "xpu")  # devices for which torch has an update in one kernel
-
-
-def make_optimisers(model: nn.Module, config: OptimiserConfig, fused: bool = False) -> list[torch.optim.Optimizer]:
-    """Adam; or Muon for the matrices of the blocks beside AdamW for everything else. `fused` where the device has that."""
-    fused = fused and next(model.parameters()).device.type in FUSED
-    options: dict[str, Any] = {"betas": (0.9, config.beta2), "weight_decay": config.weight_decay, "fused": fused or None}
-    if config.name == "adam":
-        return [torch.optim.Adam(model.parameters(), lr=config.lr, eps=1e-8, **options)]
-    named = list(model.named_parameters())
-    matrices = [p for name, p in named if p.dim() == 2 and "blocks." in name and name.endswith(".weight")]
-    chosen = {id(p) for p in matrices}
-    rest = [p for _, p in named if id(p) not in chosen]
-    return [
-        torch.optim.Muon(matrices, lr=config.lr_matrices, weight_decay=config.weight_decay, momentum=0.95),
-        torch.optim.AdamW(rest, lr=config.lr, **options),
-    ]
-
-
-def learning_rate(config: OptimiserConfig, step: int, steps: int) -> float:
-    """Fraction of the peak rate at `step`: linear warm-up, then a cosine down to `lr_final` (paper 5.1)."""
-    if step < config.warmup:
-        return config.lr_start + (1 - config.lr_start) * step / config.warmup
-    progress = (step - config.warmup) / max(steps - config.warmup, 1)
-    return config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-
-
-def set_rates(optimisers: list[torch.optim.Optimizer], config: OptimiserConfig, step: int, fraction: float) -> float:
-    """Set every group's rate to `fraction` of its peak, and weight decay as is right at `step`; returns the rate of Adam."""
-    decay = config.weight_decay if config.decay_after_warmup or step < config.warmup else 0.0
-    for optimiser in optimisers:
-        peak = config.lr_matrices if isinstance(optimiser, torch.optim.Muon) else config.lr
-        for group in optimiser.param_groups:
-            group["lr"], group["weight_decay"] = peak * fraction, decay
-    return config.lr * fraction
-
-# %% ../../nbs/api/53_loop.ipynb #6118de61
-Model = TypeVar("Model", bound=nn.Module)
-
-
-class AveragedWeights:
-    """Exponential moving average of a model's state, warmed up so that the first steps do not linger."""
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.decay = decay
-        own = {name: value.detach() for name, value in model.state_dict().items()}
-        self.state = {name: value.clone() for name, value in own.items()} if decay else own  # no average: the model itself
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's state after `step` steps."""
-        if not self.decay:
-            return
-        decay = min(self.decay, (step + 1) / (step + 10))
-        state = model.state_dict()
-        smooth = [name for name, value in state.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.state[name] for name in smooth], [state[name] for name in smooth], 1 - decay)
-        for name in state.keys() - set(smooth):
-            self.state[name].copy_(state[name])
-
-    def fill(self, model: Model) -> Model:
-        """A fresh model with the averaged weights, in evaluation mode."""
-        model.load_state_dict({name: value.cpu() for name, value in self.state.items()})
-        return model.eval()
+__all__ = ['step_generator', 'Batches', 'Stage', 'same_training', 'stop_on_term', 'TrainingLoop', 'derived']
 
 # %% ../../nbs/api/53_loop.ipynb #ff9fb270
 def step_generator(seed: int, stage: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -327,71 +260,3 @@ def derived(mean: dict[str, float]) -> dict[str, Any]:
         row["phi_bins"] = [mean[f"bin_{i}"] / n if n else None for i, n in enumerate(counts)]
         row["signal_rmse"] = mean["bin_0_signal"] / counts[0] if counts[0] else None
     return row
-
-# %% ../../nbs/api/53_loop.ipynb #652fb285
-class Descending:
-    """A model, its optimisers and averaged weights: one step down at a time."""
-
-    def __init__(
-        self, model: nn.Module, optimiser: OptimiserConfig, ema: float, fabric: Fabric, engine: EngineConfig = LITERAL
-    ):
-        self.model, self.config, self.fabric = model, optimiser, fabric
-        accelerate(model, engine, fabric.device)
-        self.optimisers = make_optimisers(model, optimiser, engine.fused)
-        self.average = AveragedWeights(model, ema)
-        self.grad_norm = 0.0
-
-    def fraction(self, step: int, steps: int) -> float:
-        """Share of the peak learning rate at `step`."""
-        return learning_rate(self.config, step, steps)
-
-    def descend(self, loss: Float[Tensor, ""], step: int, steps: int) -> float:
-        """One optimiser step; returns the learning rate. Raises `RunError`, weights untouched, if a gradient is not finite."""
-        rate = set_rates(self.optimisers, self.config, step, self.fraction(step, steps))
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        self.grad_norm = float(norm)
-        if not math.isfinite(self.grad_norm):
-            raise RunError(f"the gradient is not finite at step {step} (loss {float(loss.detach()):.3g}); "
-                           "go on with a lower learning rate from the last checkpoint")
-        if self.config.clip is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self.config.clip, norm)
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self.average.update(self.model, step)
-        return rate
-
-# %% ../../nbs/api/53_loop.ipynb #6933cb41
-class Trained(Descending):
-    """What both stages save and load."""
-
-    def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
-        """Everything a resume needs, as named tensors, and words to go with them."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        if self.average.decay:
-            tensors |= {f"ema.{name}": value for name, value in self.average.state.items()}
-        for i, optimiser in enumerate(self.optimisers):
-            for j, values in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{i}.{j}.{key}": torch.as_tensor(value) for key, value in values.items()}
-        return tensors, {}
-
-    def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
-        """Go on from a saved state, to the bit. Raises `CheckpointError` when it is not of this model."""
-        part = lambda head: {k.removeprefix(head): v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
-        saved = part("ema.")
-        try:
-            self.model.load_state_dict(part("model."))
-            if self.average.decay:
-                for name, value in self.average.state.items():
-                    value.copy_(saved[name])
-        except (RuntimeError, KeyError) as error:
-            raise CheckpointError("the checkpoint's weights do not fit this recipe; use another run directory") from error
-        for i, optimiser in enumerate(self.optimisers):
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in part(f"optimiser.{i}.").items():
-                j, _, name = key.partition(".")
-                state.setdefault(int(j), {})[name] = value
-            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -21,10 +21,10 @@ from ..errors import RunError, WorkbenchError
 from .checkpoints import RunDirectory
 from .configuration import Recipe
 from .devices import is_lead, launched
+from .fitting import fit
 from .loop import stop_on_term
 from .processes import read_json, this_process, write_json
 from .runs import LAUNCHER
-from .stages import fit
 
 # %% auto #0
 __all__ = ['train_all', 'inner_words', 'train', 'main']
