@@ -186,7 +186,6 @@ def main() -> None:
         ("real-packed", full, EngineConfig()),
         ("+ half-space", half, EngineConfig()),
         ("+ half-space, Gauss", half, EngineConfig(gauss=True)),
-        ("+ half-space, compiled", half, EngineConfig(compile=True, fused=True)),
         ("+ half-space, compiled, Gauss", half, EngineConfig(compile=True, fused=True, gauss=True)),
         ("+ half-space, bf16", half, EngineConfig("bf16", fused=True)),
         ("+ half-space, bf16, compiled", half, EngineConfig("bf16", compile=True, fused=True)),

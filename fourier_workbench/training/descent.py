@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -98,10 +99,11 @@ class Descending:
         self.optimisers = make_optimisers(model, optimiser, engine.fused)
         self.average = AveragedWeights(model, ema)
         self.grad_norm = 0.0
+        self.sweep: Callable[[int], float] | None = None  # shares of the peak rate instead of the schedule's
 
     def fraction(self, step: int, steps: int) -> float:
         """Share of the peak learning rate at `step`."""
-        return learning_rate(self.config, step, steps)
+        return learning_rate(self.config, step, steps) if self.sweep is None else self.sweep(step)
 
     def descend(self, loss: Float[Tensor, ""], step: int, steps: int) -> float:
         """One optimiser step; returns the learning rate. Raises `RunError`, weights untouched, if a gradient is not finite."""

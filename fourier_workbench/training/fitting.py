@@ -32,7 +32,7 @@ from .processes import write_json
 from .stages import AutoencoderStageRun, DiffuserStageRun
 
 # %% auto #0
-__all__ = ['about_run', 'fit_autoencoder', 'fit_diffuser', 'fit']
+__all__ = ['about_run', 'training_crystals', 'fit_autoencoder', 'fit_diffuser', 'fit']
 
 # %% ../../nbs/api/56_fitting.ipynb #5ae7373d
 def about_run(recipe: Recipe, corpus: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def about_run(recipe: Recipe, corpus: Any) -> dict[str, Any]:
     return {"recipe": json.loads(recipe.to_json()), "corpus_hash": getattr(corpus, "hash", None)}
 
 
-def _crystals(corpus: Any, recipe: Recipe, keep: Callable[[Any], bool] | None = None) -> CrystalTensors:
+def training_crystals(corpus: Any, recipe: Recipe, keep: Callable[[Any], bool] | None = None) -> CrystalTensors:
     """The training crystals as integer tensors; `corpus` is a `Corpus`, or samples or crystals."""
     samples = corpus.split("train") if hasattr(corpus, "split") else corpus
     if keep is not None:
@@ -66,7 +66,7 @@ def fit_autoencoder(
     each step. Raises `RecipeError`, `CheckpointError`, and `RunError` when a loss is not finite.
     """
     run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
-    stage = AutoencoderStageRun(recipe, _crystals(corpus, recipe), fabric)
+    stage = AutoencoderStageRun(recipe, training_crystals(corpus, recipe), fabric)
     finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=callback).run()
     return stage.averaged() if finished else None
 
@@ -87,7 +87,7 @@ def fit_diffuser(
     if recipe.diffuser is None:
         raise RecipeError(f"recipe {recipe.name} has no diffuser")
     run, fabric, about = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine), about_run(recipe, corpus)
-    stage = DiffuserStageRun(recipe, recipe.diffuser, load_autoencoder(run.weights), _crystals(corpus, recipe), fabric)
+    stage = DiffuserStageRun(recipe, recipe.diffuser, load_autoencoder(run.weights), training_crystals(corpus, recipe), fabric)
     if not TrainingLoop(stage, run, about, progress=progress, callback=callback).run():
         return None
     if recipe.fine_tune is not None:
@@ -95,7 +95,7 @@ def fit_diffuser(
         low = lambda sample: (sample.properties.get("e_above_hull") or math.inf) <= tune.e_hull_max  # noqa: E731
         later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser)
         start = stage.averaged(), stage.schedule
-        metastable = _crystals(corpus, recipe, low)
+        metastable = training_crystals(corpus, recipe, low)
         stage = DiffuserStageRun(recipe, later, load_autoencoder(run.weights), metastable, fabric, "fine_tune", start)
         if not TrainingLoop(stage, run, about, progress=progress, callback=callback).run():
             return None
