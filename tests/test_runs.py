@@ -18,6 +18,7 @@ from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.errors import RunError
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import Recipe, Run, override, recipes
+from fourier_workbench.training.probe import load_probe, probed_steps
 from fourier_workbench.training.processes import process_started, write_json
 
 PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
@@ -120,6 +121,23 @@ def test_pause_checkpoint_stop_and_resume(started) -> None:
     assert "without a word" in (run.status.error or "")
     with pytest.raises(RunError, match="without a word"):
         run.wait()
+
+
+def test_a_run_that_is_done_can_be_extended(started) -> None:
+    run = started(override(tiny_recipe(8), diffuser=None))
+    run.wait(600)
+    assert probed_steps(run.directory) == list(range(1, 9)), "the crystal is decoded as training goes"
+    first = load_probe(run.directory, 8)
+    with pytest.raises(RunError, match="give a stage"):
+        run.extend(4, stage="diffuser")
+    with pytest.raises(RunError, match="positive number"):
+        run.extend(0)
+    run.extend(100_000)
+    until(lambda: run.status.step > 8)
+    assert run.recipe.autoencoder.steps == 100_008
+    steps = run.metrics()["step"].tolist()
+    assert steps == sorted(set(steps)), "it went on where it was"
+    assert (load_probe(run.directory, 8).crystals.coefficients == first.crystals.coefficients).all()
 
 
 def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from .configuration import Recipe
 from .cost import announce
 from .devices import cores, is_lead, layout, make_fabric
 from .loop import Stage, TrainingLoop
+from .probe import Probe
 from .processes import write_json
 from .stages import AutoencoderStageRun, DiffuserStageRun
 
@@ -63,11 +64,11 @@ def fit_autoencoder(
     """Train stage one in this process (paper 5.1); resumes what `directory` holds. None when it was stopped.
 
     `corpus` is a `Corpus` (its train split is used) or a list of samples or crystals. `callback(stage, step)` is called after
-    each step. Raises `RecipeError`, `CheckpointError`, and `RunError` when a loss is not finite.
+    each step, `training.probe` with it. Raises `RecipeError`, `CheckpointError`, and `RunError` when a loss is not finite.
     """
     run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
     stage = AutoencoderStageRun(recipe, training_crystals(corpus, recipe), fabric)
-    finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=callback).run()
+    finished = TrainingLoop(stage, run, about_run(recipe, corpus), progress=progress, callback=Probe(run, stage, callback)).run()
     return stage.averaged() if finished else None
 
 # %% ../../nbs/api/56_fitting.ipynb #78b6110e

@@ -19,14 +19,14 @@ from typing import Any, Literal
 import pandas as pd
 
 from ..errors import RunError
-from .configuration import Recipe
+from .configuration import Recipe, override
 from .cost import announce
 from .loop import same_training
 from .processes import is_alive, process_started, read_json, this_process, write_json
 from .recipes import get_recipe
 
 # %% auto #0
-__all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'RunStatus', 'last_lines', 'read_status', 'across_nodes', 'Run']
+__all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'STAGES', 'RunStatus', 'last_lines', 'read_status', 'across_nodes', 'Run']
 
 # %% ../../nbs/api/56_runs.ipynb #cadaf09d
 LIVE = ("starting", "running", "paused")
@@ -193,14 +193,45 @@ class _Steered(_Process):
         if self.status.state in LIVE:
             self._control("run")
         elif self.status.state == "done":
-            raise RunError(f"the run in {self.directory} is done; start another, or extend its recipe in a new directory")
+            raise RunError(f"the run in {self.directory} is done; give it more steps with extend(steps), or start another")
         else:
             if not (self.directory / "run.json").is_file():
                 raise RunError(f"{self.directory} was not started by Run.start; call Run.start with its recipe and corpus")
             self._launch()
 
+# %% ../../nbs/api/56_runs.ipynb #705dc304
+STAGES = ("autoencoder", "diffuser", "fine_tune")
+
+
+class _Extended(_Steered):
+    """A run that can be given more steps than were planned."""
+
+    def extend(self, steps: int, stage: str | None = None, timeout: float = 300.0) -> None:
+        """Train `steps` more in `stage` (default: where the run is) from its checkpoint on; a live run is stopped for it first.
+
+        Raises `RunError` for a stage that is not the one the run is in, and when it does not stop within `timeout` seconds.
+        """
+        status, recipe = self.status, self.recipe
+        begun = [s for s in STAGES if s == status.stage or (self.directory / "checkpoints" / s / "latest.json").is_file()]
+        here = begun[-1] if begun else STAGES[0]
+        part = getattr(recipe, stage or here, None)
+        if steps < 1 or part is None:
+            raise RunError(f"cannot extend {stage or here} by {steps}; give a stage of the recipe and a positive number of steps")
+        if stage not in (None, here):
+            raise RunError(f"the run in {self.directory} is in {here}, only that can be extended; start another run for {stage}")
+        if not (self.directory / "run.json").is_file():
+            raise RunError(f"{self.directory} was not started by Run.start; call Run.start with its recipe and corpus")
+        if status.state in LIVE:
+            self.stop()
+            if self.wait(timeout).state in LIVE:
+                raise RunError(f"the run in {self.directory} did not stop within {timeout:.0f} s; extend it when it has")
+        longer = json.loads(override(recipe, **{f"{here}__steps": part.steps + steps}).to_json())
+        for path in [self.directory / "run.json", *self.directory.glob("checkpoints/*/latest*.json")]:
+            write_json(path, {**read_json(path), "recipe": longer})
+        self._launch()
+
 # %% ../../nbs/api/56_runs.ipynb #01b50bb3
-class Run(_Steered):
+class Run(_Extended):
     """A training run in a process of its own (architecture: one directory, JSONL metrics, a control file).
 
     `Run.start` begins or goes on with one and returns at once, `Run.attach` follows one that exists. The process lives on

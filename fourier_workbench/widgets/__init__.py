@@ -5,7 +5,7 @@ and save themselves as one HTML page (`view.to_html(path)`); beneath each, a pur
 """
 
 from fourier_workbench.widgets.dashboard import Dashboard, curves_figure, watch
-from fourier_workbench.widgets.density import Explorer, density_figure, explore, truncation, wave_figure, wave_table
+from fourier_workbench.widgets.density import Explorer, Shown, density_figure, explore, truncation, wave_figure
 from fourier_workbench.widgets.gallery import Gallery, gallery, gallery_figure
 from fourier_workbench.widgets.ladder import LadderView, ladder_figure, ladder_history, show_ladder
 from fourier_workbench.widgets.report import ReportView, report_html, show_report
@@ -13,6 +13,7 @@ from fourier_workbench.widgets.stepper import Stepper, step, stepper_figure
 from fourier_workbench.widgets.theme import ViewError
 from fourier_workbench.widgets.trajectory import Player, play, trajectory_figure
 from fourier_workbench.widgets.view import View
+from fourier_workbench.widgets.waves import wave_table
 
 __all__ = [
     "Dashboard",
@@ -21,6 +22,7 @@ __all__ = [
     "LadderView",
     "Player",
     "ReportView",
+    "Shown",
     "Stepper",
     "View",
     "ViewError",

@@ -9,6 +9,7 @@ import json
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets
 
-from ..errors import RunError, WorkbenchError
+from ..crystal import Crystal
+from ..errors import CheckpointError, RunError, WorkbenchError
+from ..representation.fourier import FourierBasis
+from ..training.probe import load_probe, probed_steps
 from ..training.runs import LIVE, Run
+from .decoded import beside
 from .ladder import LadderView
 from .theme import ViewError, styled
 from .view import View
@@ -119,7 +124,8 @@ def run_news(run: Run, tail: MetricsTail) -> dict[str, Any]:
     """Everything the dashboard shows of one run."""
     status = run.status
     about = {**asdict(status), "name": run.directory.name, "directory": str(run.directory), "live": status.state in LIVE,
-             "checkpoint": last_checkpoint(run.directory), "stages": {stage: curves(rows) for stage, rows in tail.rows.items()}}
+             "checkpoint": last_checkpoint(run.directory), "planned": (run.directory / "run.json").is_file(),
+             "stages": {stage: curves(rows) for stage, rows in tail.rows.items()}}
     if status.state == "failed":
         about["log"] = run.log(6)
     return about
@@ -128,7 +134,7 @@ def run_news(run: Run, tail: MetricsTail) -> dict[str, Any]:
 class _Board(View):
     """What is known of one or several run directories, read again and again."""
 
-    NAME, DRAWS_3D = "dashboard", False
+    NAME = "dashboard"
 
     news = traitlets.List(traitlets.Dict()).tag(sync=True)
     metrics = traitlets.Dict(METRICS).tag(sync=True)
@@ -164,8 +170,54 @@ class _Board(View):
         self._ended.set()
         super().close()
 
+# %% ../../nbs/api/73_dashboard.ipynb #a2dac8e3
+class _Probed(_Board):
+    """The crystal that the first run decodes as training goes: its moments, and the one on screen."""
+
+    moments = traitlets.List(traitlets.Int()).tag(sync=True)
+    errors = traitlets.List(traitlets.Float()).tag(sync=True)
+    decoded = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+    _crystal: Crystal | None = None
+
+    def look(self) -> None:
+        """Read the files now and send what changed."""
+        super().look()
+        steps = probed_steps(self.runs[0].directory) if self.runs else []
+        if steps == self.moments:
+            return
+        known = dict(zip(self.moments, self.errors, strict=True))
+        newest = not self.decoded or self.decoded["step"] == self.moments[-1]
+        errors: dict[int, float] = {}
+        for step in steps:
+            with suppress(CheckpointError):  # one that is being written is looked at next time
+                errors[step] = known[step] if step in known else round(load_probe(self.runs[0].directory, step).error, 4)
+        with self.hold_sync():
+            self.moments, self.errors = list(errors), list(errors.values())
+        if newest and self.moments:
+            self.do_probe(self.moments[-1])
+
+    def do_probe(self, step: int) -> None:
+        """Show the crystal as it was decoded at `step`."""
+        if not self.moments:
+            raise ViewError("this run has decoded no crystal yet; look again after its first steps")
+        run, seen = self.runs[0], load_probe(self.runs[0].directory, step)
+        stage = run.recipe.autoencoder
+        basis = FourierBasis(stage.model.bpd, stage.model.truncation)
+        scenes, data, crystals = beside(seen.crystals, basis, stage.grid)
+        self._crystal = crystals[1]
+        with self.hold_sync():
+            self.data, self.decoded = data, {"step": step, "scenes": scenes, "error": round(seen.error, 4)}
+
+    def do_cif(self) -> None:
+        """Send the crystal as decoded at the moment on screen."""
+        if not self.decoded or self._crystal is None:
+            raise ViewError("no crystal was recovered at this moment; look at a later one")
+        name = f"{self._crystal.reduced_formula}_step{self.decoded['step']}.cif"
+        self.hand_over(name, self._crystal.to_cif().encode(), "chemical/x-cif")
+
 # %% ../../nbs/api/73_dashboard.ipynb #bd307a3e
-class Dashboard(_Board):
+class Dashboard(_Probed):
     """Run dashboard over one or several run directories; the first one is steered."""
 
     def link(self, ladder: LadderView) -> None:
@@ -190,6 +242,20 @@ class Dashboard(_Board):
         getattr(self.runs[0], command)()
         self.send({"say": f"asked for: {command}"})
         self.look()
+
+    def do_extend(self, steps: int) -> None:
+        """Give the first run more steps; beside the kernel's own work, because a run that is going must stop first."""
+        if not self.runs:
+            raise ViewError("there is no run to extend; give watch() a run or its directory")
+        self.send({"say": f"asked for {steps} more steps"})
+        threading.Thread(target=self._extend, args=(steps,), daemon=True).start()
+
+    def _extend(self, steps: int) -> None:
+        try:
+            self.runs[0].extend(steps)
+            self.look()
+        except WorkbenchError as error:
+            self.error = str(error)
 
 # %% ../../nbs/api/73_dashboard.ipynb #fa35e192
 def _follow(view: weakref.ref[_Board], ended: threading.Event, every: float) -> None:

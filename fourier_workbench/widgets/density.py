@@ -5,14 +5,12 @@
 # %% ../../nbs/api/71_density.ipynb #da4b9237
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import torch
 import traitlets
 from jaxtyping import Complex64, Float
 from torch import Tensor
@@ -37,41 +35,12 @@ from fourier_workbench.widgets.theme import (
     styled,
     symbol,
 )
-from .view import Packer, View
+from .view import Packer, View, call
+from .waves import shell, single_wave, wave_table
 
 # %% auto #0
-__all__ = ['BPDS', 'wave_table', 'shell', 'single_wave', 'Truncation', 'same_nodes', 'truncation', 'encoded', 'density_figure',
-           'wave_figure', 'Shown', 'surfaces_of', 'wave_surfaces', 'slice_of', 'explorer_scene', 'explorer_facts',
-           'Explorer', 'explore']
-
-# %% ../../nbs/api/71_density.ipynb #1b645389
-def wave_table(
-    coefficients: Complex64[Tensor, " M"], basis: FourierBasis, lattice: Float[np.ndarray, "3 3"]
-) -> pd.DataFrame:
-    """One row for each independent wave, the zero mode left out.
-
-    Columns: `mode` (index in the basis), `h`, `k`, `l`, `length` = |G| = 2π|j·M⁻¹| in Å⁻¹, `modulus` = |α|, `phase` in (−π, π].
-    """
-    half = basis.half[1:]
-    j = basis.wave_vectors[half].numpy()
-    alpha = coefficients[half].numpy()
-    length = 2 * np.pi * np.linalg.norm(j @ np.linalg.inv(lattice).T, axis=1)
-    return pd.DataFrame({"mode": half.numpy(), "h": j[:, 0], "k": j[:, 1], "l": j[:, 2], "length": length,
-                         "modulus": np.abs(alpha), "phase": np.angle(alpha)})
-
-
-def shell(coefficients: Complex64[Tensor, "*b M"], basis: FourierBasis, lattice: Float[np.ndarray, "3 3"], low: float,
-          high: float) -> Complex64[Tensor, "*b M"]:
-    """The coefficients with all waves outside `low` ≤ |G| ≤ `high` (Å⁻¹) set to zero."""
-    length = 2 * np.pi * np.linalg.norm(basis.wave_vectors.numpy() @ np.linalg.inv(lattice).T, axis=1)
-    return coefficients * torch.from_numpy((length >= low) & (length <= high))
-
-
-def single_wave(coefficients: Complex64[Tensor, "*b M"], basis: FourierBasis, mode: int) -> Complex64[Tensor, "*b M"]:
-    """The coefficients with only one wave left, and its conjugate."""
-    keep = torch.zeros(len(basis), dtype=torch.bool)
-    keep[[mode, int(basis.conjugate[mode])]] = True
-    return coefficients * keep
+__all__ = ['BPDS', 'Truncation', 'same_nodes', 'truncation', 'encoded', 'density_figure', 'wave_figure', 'Shown', 'surfaces_of',
+           'wave_surfaces', 'slice_of', 'explorer_scene', 'explorer_facts', 'Explorer', 'explore']
 
 # %% ../../nbs/api/71_density.ipynb #902ba3cd
 BPDS = (3, 5, 7, 9, 11, 13)
@@ -209,9 +178,6 @@ def slice_of(rho: Float[np.ndarray, "q q q"], shown: Shown, lattice: Float[np.nd
     return _named(surface, packer, slot=-1, opacity=1.0, places=packer.add(places))
 
 
-_CODE = "from fourier_workbench.widgets import explore\nexplore(crystal)"
-
-
 class _Page(View):
     """What the explorer's page draws: `scene` (arrays in `data`), `waves` of one species, and `facts` in words."""
 
@@ -247,11 +213,13 @@ def explorer_scene(
     return scene, packer.bytes
 
 
-def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation) -> dict[str, Any]:
-    """What the explorer says in words about truncation and selection."""
-    lost = "nothing, by definition" if cost.bpd == BPDS[-1] else f"{100 * cost.error:.1f} %"
-    verdict = "recovered exactly (" if cost.recovered else f"not recovered ({cost.reason or 'other nodes'}, "
-    verdict += f"residual {cost.residual:.1e})"
+def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation | None) -> dict[str, Any]:
+    """What the explorer says in words about truncation and selection; `cost` is None while it is being found out."""
+    lost, verdict = "…", "looking for the atoms again …"
+    if cost is not None:
+        lost = "nothing, by definition" if cost.bpd == BPDS[-1] else f"{100 * cost.error:.1f} %"
+        verdict = "recovered exactly (" if cost.recovered else f"not recovered ({cost.reason or 'other nodes'}, "
+        verdict += f"residual {cost.residual:.1e})"
     if shown.wave is not None:
         j = FourierBasis(shown.bpd).wave_vectors[shown.wave].tolist()
         what = f"one wave, ({' '.join(map(str, j))}): crests orange, troughs blue"
@@ -259,20 +227,22 @@ def explorer_facts(crystal: Crystal, shown: Shown, cost: Truncation) -> dict[str
         what = f"waves with {shown.shell[0]:.2f} ≤ |G| ≤ {shown.shell[1]:.2f} Å⁻¹"
     else:
         what = "all waves"
-    return {"error": lost, "recovered": cost.recovered, "verdict": verdict, "showing": what,
+    return {"error": lost, "recovered": None if cost is None else cost.recovered, "verdict": verdict, "showing": what,
             "formula": crystal.reduced_formula, "modes": shown.bpd**3}
 
-# %% ../../nbs/api/71_density.ipynb #b3f0c7f6
-class Explorer(_Page):
-    """Density explorer: `show` another crystal; `shown` is what is on the page."""
+# %% ../../nbs/api/71_density.ipynb #787d5d45
+class _Explored(_Page):
+    """A crystal and what is shown of it, drawn anew whenever one of them changes."""
 
-    def __init__(self, crystal: Crystal, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
-        self.grid, self.scheme, self.shown, self.crystal = grid, scheme, shown, crystal
-        super().__init__(title=pretty(crystal.reduced_formula), code=_CODE)
-        try:
-            self.show(crystal, shown)
-        except ViewError as error:
-            self.error = str(error)
+    crystal: Crystal
+    shown: Shown
+    grid: int
+
+    def tell(self) -> str:
+        """`explore` with whatever differs from how it begins."""
+        shown, start = asdict(self.shown), asdict(Shown())
+        changed = {key: value for key, value in shown.items() if value != start[key]}
+        return call("explore", "crystal", **changed, grid=None if self.grid == 48 else self.grid, scheme=self.scheme)
 
     def show(self, crystal: Crystal, shown: Shown | None = None) -> None:
         """Show `crystal`; raises `ViewError` when it cannot be encoded or drawn."""
@@ -281,40 +251,65 @@ class Explorer(_Page):
         drawn_atoms(crystal)
         self.crystal, self.shown = crystal, shown or replace(self.shown, slot=0, wave=None, shell=None, operation=None)
         self._group: SymmetryOperations | None = find_group(crystal)
-        self._cost = lru_cache(maxsize=None)(lambda bpd: truncation(crystal, bpd, self.grid))
+        self._costs: dict[int, Truncation] = {}
         self.title = f"{pretty(crystal.reduced_formula)}: species densities"
         self.subtitle = f"{pretty(crystal.formula)} · {crystal.volume:.1f} Å³ · grid {self.grid}³"
         self._draw(waves=True)
 
-    def do_set(self, **changes: Any) -> None:
-        """Change what is shown; fields of `Shown`."""
-        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
-        before, self.shown = self.shown, replace(self.shown, **lists)
-        if before.bpd != self.shown.bpd:
-            self.shown = replace(self.shown, wave=None)  # its number means another wave in another basis
-        self._draw(waves=(before.bpd, before.slot) != (self.shown.bpd, self.shown.slot))
-
     def _draw(self, waves: bool) -> None:
-        """Everything the page needs, in one message."""
+        """Everything the page needs, in one message; what truncation costs follows when it is not known yet."""
         shown, lattice = self.shown, self.crystal.lattice
         fourier, basis = encoded(self.crystal, shown.bpd, self.grid)
         alpha = fourier.coefficients[0, : len(self.crystal.species)]
-        scene, data = explorer_scene(self.crystal, alpha, basis, shown, self.grid, self.scheme)
+        scene, data = explorer_scene(self.crystal, alpha, basis, shown, self.grid)
         if shown.operation is not None:
             scene["orbit"] = orbit_scene(self.crystal, alpha, basis, self._group, shown.operation, shown.slot, shown.wave)
         with self.hold_sync():
             if waves:
                 self.group = group_words(self._group)
                 self.waves = wave_table(alpha[shown.slot], basis, lattice).round(4).to_dict("list")
-            self.data, self.facts, self.scene = data, explorer_facts(self.crystal, shown, self._cost(shown.bpd)), scene
+            self._retell()
+            self.facts = explorer_facts(self.crystal, shown, self._costs.get(shown.bpd))
+            self.data, self.scene = data, scene
+        if shown.bpd not in self._costs:
+            self._costs[shown.bpd] = truncation(self.crystal, shown.bpd, self.grid)
+            self.facts = explorer_facts(self.crystal, shown, self._costs[shown.bpd])
+
+# %% ../../nbs/api/71_density.ipynb #731dad82
+class Explorer(_Explored):
+    """Density explorer: `show` another crystal; `shown` is what is on the page."""
+
+    def __init__(self, crystal: Crystal, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
+        self.grid, self.shown, self.crystal = grid, shown, crystal
+        super().__init__(title=pretty(crystal.reduced_formula), scheme=scheme)
+        self._retell()
+        try:
+            self.show(crystal, shown)
+        except ViewError as error:
+            self.error = str(error)
+
+    def do_set(self, **changes: Any) -> None:
+        """Change what is shown; fields of `Shown`."""
+        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+        before, self.shown = self.shown, replace(self.shown, **lists)
+        if before.bpd != self.shown.bpd and "wave" not in changes:
+            self.shown = replace(self.shown, wave=None)  # its number means another wave in another basis
+        self._draw(waves=(before.bpd, before.slot) != (self.shown.bpd, self.shown.slot))
 
     def do_cif(self) -> None:
         """Send the crystal as a file."""
         self.hand_over(f"{self.crystal.reduced_formula}.cif", self.crystal.to_cif().encode(), "chemical/x-cif")
 
 # %% ../../nbs/api/71_density.ipynb #91032ad7
-def explore(crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: int = 48, scheme: Scheme = "jmol") -> Explorer:
-    """Look at `crystal` in both spaces: densities `sigmas` σ above their mean from `bpd`³ waves, and the waves."""
+def explore(
+    crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: int = 48, scheme: Scheme = "jmol", **shown: Any
+) -> Explorer:
+    """Look at `crystal` in both spaces: densities `sigmas` σ above their mean from `bpd`³ waves, and the waves.
+
+    `shown`: any other field of `Shown`, such as `plane=(1, 1, 0)` or `repeat=2`.
+    """
     if bpd not in BPDS:
         raise ViewError(f"bpd must be one of {', '.join(map(str, BPDS))}; got {bpd}")
-    return Explorer(crystal, Shown(bpd=bpd, sigmas=sigmas), grid, scheme)
+    if unknown := set(shown) - {field.name for field in fields(Shown)}:
+        raise ViewError(f"an explorer shows no {sorted(unknown)[0]!r}; it has {', '.join(f.name for f in fields(Shown))}")
+    return Explorer(crystal, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme)

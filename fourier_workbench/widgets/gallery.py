@@ -33,7 +33,7 @@ from fourier_workbench.widgets.theme import (
     styled,
     symbol,
 )
-from .view import Packer, View
+from .view import Packer, View, call
 
 # %% auto #0
 __all__ = ['SYMPREC', 'COLUMNS', 'space_group', 'gallery_table', 'gallery_data', 'gallery_figure', 'selection_file', 'Gallery',
@@ -151,9 +151,9 @@ def selection_file(crystals: Sequence[Crystal], names: Sequence[str], kind: str)
                     database.write(crystal.to_ase(), name=name)
         return path.name, path.read_bytes(), "application/octet-stream"
 
-# %% ../../nbs/api/75_gallery.ipynb #f1abd670
-class Gallery(View):
-    """Sample gallery. `picked` is the row on screen, `crystal` what it holds."""
+# %% ../../nbs/api/75_gallery.ipynb #9813eaa6
+class _Rows(View):
+    """A table of crystals and the row on screen."""
 
     NAME = "gallery"
     content = traitlets.Dict().tag(sync=True)
@@ -165,16 +165,25 @@ class Gallery(View):
         self.crystals: list[Crystal | None] = []
         self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
-        state: dict[str, Any] = {"title": title, "code": "from fourier_workbench.widgets import gallery\ngallery(result)"}
+        state: dict[str, Any] = {"title": title, "scheme": scheme}
         try:
             self.crystals, self.table = gallery_table(source, report)
             kept = [i for i, c in enumerate(self.crystals) if c is not None]
-            content, data = gallery_data(self.crystals, self.table, scheme)
+            content, data = gallery_data(self.crystals, self.table)
             state |= {"content": content, "data": data, "picked": kept[0] if kept else 0,
                       "subtitle": f"{len(self.crystals)} rows, {len(kept)} with a crystal"}
         except ViewError as error:
             state["error"] = str(error)
         super().__init__(**state)
+        self._retell()
+
+    def tell(self) -> str:
+        """`gallery` with the row on screen."""
+        return call("gallery", "result", after=[f".picked = {self.picked}"] if self.picked else [], scheme=self.scheme)
+
+# %% ../../nbs/api/75_gallery.ipynb #47c67630
+class Gallery(_Rows):
+    """Sample gallery. `picked` is the row on screen, `crystal` what it holds."""
 
     @property
     def crystal(self) -> Crystal | None:
@@ -188,6 +197,7 @@ class Gallery(View):
 
     @traitlets.observe("picked")
     def _follow(self, _: Any = None) -> None:
+        self._retell()
         for explorer in self._explorers:
             if (crystal := self.crystal) is None:
                 return

@@ -22,16 +22,19 @@ from ..errors import CheckpointError
 from ..generation.generate import Generator
 from ..model.autoencoder import Autoencoder, Decoded
 from ..model.ladder import channels_at
-from ..representation.fourier import encode
+from ..representation.fourier import FourierCrystals, encode
 from ..training.checkpoints import load_autoencoder, load_checkpoint
 from ..training.configuration import Recipe
+from ..training.probe import load_probe, probed_steps
 from ..training.runs import Run
-from .theme import ViewError, colour_bar, styled, symbol
-from .view import Packer, View
+from .decoded import beside
+from .theme import Scheme, ViewError, colour_bar, pretty, styled, symbol
+from .view import Packer, View, call
 
 # %% auto #0
 __all__ = ['METRICS', 'LadderHistory', 'ladder_now', 'ladder_history', 'ladder_schedule', 'mean_ladders', 'signal', 'Ablation',
-           'ablate', 'ablation_words', 'ladder_rows', 'ladder_figure', 'LadderView', 'read_ladder', 'show_ladder']
+           'decode_without', 'ablate', 'ablation_words', 'ladder_rows', 'ladder_figure', 'LadderView',
+           'recorded_signal', 'read_ladder', 'show_ladder']
 
 # %% ../../nbs/api/72_ladder.ipynb #1b645389
 class LadderHistory(NamedTuple):
@@ -97,11 +100,15 @@ class Ablation(NamedTuple):
 
 
 @torch.no_grad()
-def ablate(autoencoder: Autoencoder, mean: Complex64[Tensor, " C"], silent: Sequence[int]) -> Ablation:
-    """Decode the ladder `mean` with and without the channels `silent`."""
+def decode_without(autoencoder: Autoencoder, mean: Complex64[Tensor, " C"], silent: Sequence[int]) -> Decoded:
+    """The ladder `mean` decoded with and without the channels `silent`: a batch of two."""
     quiet = mean.clone()
     quiet[list(silent)] = 0
-    both: Decoded = autoencoder.decode(torch.stack([mean, quiet]))
+    return autoencoder.decode(torch.stack([mean, quiet]))
+
+
+def ablate(both: Decoded) -> Ablation:
+    """What changes from the first to the second of two decodings."""
     change = (both.coefficients[1] - both.coefficients[0]).abs().square().sum(-1)
     total = both.coefficients[0].abs().square().sum().clamp_min(1e-12)
     lattice = float((both.lattice[1] - both.lattice[0]).square().mean().sqrt())
@@ -141,20 +148,55 @@ def ladder_figure(
     return figure.update_yaxes(autorange="reversed")
 
 # %% ../../nbs/api/72_ladder.ipynb #f1abd670
-class LadderView(View):
-    """Ladder heat map. `silent` are the channels switched off by hand."""
+class _Ladder(View):
+    """A ladder, the crystal that is decoded from it, and the channels that are switched off."""
 
-    NAME, DRAWS_3D = "ladder", False
+    NAME = "ladder"
 
     content = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
     silent = traitlets.List(traitlets.Int()).tag(sync=True)
     ablation = traitlets.Unicode("").tag(sync=True)
+    scenes = traitlets.List(traitlets.Dict()).tag(sync=True)
+    meshes = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24):
-        super().__init__(title="Ladder", code="from fourier_workbench.widgets import show_ladder\nshow_ladder(run_or_generator)")
-        self.autoencoder: Autoencoder | None = None
-        self._mean: Complex64[Tensor, " C"] | None = None
+    autoencoder: Autoencoder | None = None
+    crystal: Crystal | None = None
+    _mean: Complex64[Tensor, " C"] | None = None
+    _grid = 24
+
+    def tell(self) -> str:
+        """`show_ladder` with the channels that are off."""
+        after = [f".do_silence({self.silent})"] if self.silent else []
+        return call("show_ladder", "run_or_generator", after=after, scheme=self.scheme)
+
+    def do_silence(self, channels: list[int]) -> None:
+        """Switch channels off and decode the example without them; `crystal` is then what comes out."""
+        if self.autoencoder is None or self._mean is None:
+            raise ViewError("this run has no finished weights, so nothing can be decoded; try again after its first stage")
+        silent = sorted({int(c) for c in channels})
+        both = decode_without(self.autoencoder, self._mean, silent)
+        fourier = FourierCrystals(both.lattice, both.species, both.coefficients)
+        scenes, meshes, crystals = beside(fourier, self.autoencoder.basis, self._grid)
+        self.crystal = crystals[1]
+        with self.hold_sync():
+            self.silent, self.ablation = silent, ablation_words(ablate(both)) if silent else ""
+            self.meshes, self.scenes = meshes, scenes
+            self._retell()
+
+    def do_cif(self) -> None:
+        """Send the example as it is decoded without the silent channels."""
+        if self.crystal is None:
+            raise ViewError("nothing was recovered from this ladder, so there is no crystal to save; switch channels on")
+        self.hand_over(f"{self.crystal.reduced_formula}_decoded.cif", self.crystal.to_cif().encode(), "chemical/x-cif")
+
+# %% ../../nbs/api/72_ladder.ipynb #740a5eb8
+class LadderView(_Ladder):
+    """Ladder heat map. `silent` are the channels switched off by hand."""
+
+    def __init__(self, source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24, scheme: Scheme = "jmol"):
+        super().__init__(title="Ladder", scheme=scheme)
+        self._retell()
         try:
             self.show(source, crystals, grid)
         except (ViewError, CheckpointError) as error:
@@ -162,35 +204,43 @@ class LadderView(View):
 
     def show(self, source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24) -> None:
         """Show another model, or a run with its history and whatever weights it has; raises what `show_ladder` shows."""
-        history, recipe, self.autoencoder, grid = read_ladder(source, grid)
-        strength, example = None, ""
+        history, recipe, self.autoencoder, self._grid = read_ladder(source, grid)
+        strength, example, self._mean = recorded_signal(source, history), "", None
         if self.autoencoder is not None:
             chosen = list(crystals) if crystals is not None else [c for _, c, _ in embedded() if len(c) <= 8][:64]
-            good, means = mean_ladders(self.autoencoder, chosen, grid)
-            strength, self._mean, example = signal(self.autoencoder, means), means[0], good[0].reduced_formula
-        schedule = ladder_schedule(recipe, history.steps) if recipe is not None else []
+            good, means = mean_ladders(self.autoencoder, chosen, self._grid)
+            last = signal(self.autoencoder, means)[None]
+            strength = np.repeat(last, len(history.steps), 0) if strength is None else np.r_[strength[:-1], last]
+            self._mean, example = means[0], pretty(good[0].reduced_formula)
         packer = Packer()
         content: dict[str, Any] = {"shape": list(history.shape), "steps": history.steps.tolist(), "kept": history.kept.tolist(),
-                                   "schedule": schedule, "mask": packer.add(np.abs(history.mask)), "example": example,
-                                   "selector": packer.add(history.selector), "metrics": METRICS}
+                                   "schedule": ladder_schedule(recipe, history.steps) if recipe is not None else [],
+                                   "mask": packer.add(np.abs(history.mask)), "selector": packer.add(history.selector),
+                                   "example": example, "metrics": METRICS}
         if strength is not None:
-            content["signal"] = packer.add(strength)
+            content["signal"] = packer.add(strength.astype(np.float32))
+        levels, tokens, channels = history.shape
         with self.hold_sync():
+            self.silent, self.ablation, self.scenes = [], "", []
+            self.subtitle = f"{levels} levels × {tokens} tokens × {channels} complex channels, {int(history.kept[-1])} kept"
+            if self._mean is not None:
+                self.do_silence([])
             self.content, self.data = content, packer.bytes
-            self.subtitle = (f"{history.shape[0]} levels × {history.shape[1]} tokens × {history.shape[2]} complex channels, "
-                             f"{int(history.kept[-1])} kept")
-
-    def do_silence(self, channels: list[int]) -> None:
-        """Switch channels off and decode the example without them."""
-        self.silent = sorted({int(c) for c in channels})
-        if not self.silent:
-            self.ablation = ""
-        elif self.autoencoder is None or self._mean is None:
-            raise ViewError("this run has no finished weights, so nothing can be decoded; try again after its first stage")
-        else:
-            self.ablation = ablation_words(ablate(self.autoencoder, self._mean, self.silent))
 
 # %% ../../nbs/api/72_ladder.ipynb #1574bddb
+def recorded_signal(source: Any, history: LadderHistory) -> Float32[np.ndarray, "S C"] | None:
+    """|μ|/e^σ at each step of `history`, as a run recorded it (`training.probe`); None where it did not."""
+    if not isinstance(source, Run | Path | str):
+        return None
+    directory = source.directory if isinstance(source, Run) else Path(source)
+    steps = probed_steps(directory)
+    if not steps:
+        return None
+    near = [min(steps, key=lambda step: abs(step - wanted)) for wanted in history.steps.tolist()]
+    read = {step: load_probe(directory, step).signal.numpy() for step in set(near)}
+    return np.stack([read[step] for step in near])
+
+
 def read_ladder(source: Any, grid: int = 24) -> tuple[LadderHistory, Recipe | None, Autoencoder | None, int]:
     """History, recipe, model and grid of whatever has a ladder: an autoencoder, a generator, a run or its directory."""
     if isinstance(source, Autoencoder):
@@ -206,9 +256,11 @@ def read_ladder(source: Any, grid: int = 24) -> tuple[LadderHistory, Recipe | No
     return ladder_history(run), run.recipe, model, run.recipe.autoencoder.grid
 
 
-def show_ladder(source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24) -> LadderView:
+def show_ladder(
+    source: Any, crystals: Sequence[Crystal] | None = None, grid: int = 24, scheme: Scheme = "jmol"
+) -> LadderView:
     """Show the ladder of an autoencoder, a generator, or a run (then with all recorded steps).
 
     `crystals` decide the signal (small embedded prototypes unless given); the first is decoded when channels are switched off.
     """
-    return LadderView(source, crystals, grid)
+    return LadderView(source, crystals, grid, scheme)

@@ -31,7 +31,7 @@ from fourier_workbench.widgets.theme import (
     styled,
     symbol,
 )
-from .view import Packer, View
+from .view import Packer, View, call
 
 # %% auto #0
 __all__ = ['STAGES', 'StepFrame', 'step_frames', 'Source', 'thin_density', 'left_surfaces', 'stepper_film', 'certificate',
@@ -230,9 +230,9 @@ class _Steps(View):
 
     def __init__(self, source: Any, basis: FourierBasis | None = None, grid: int = 48, index: int = 0, method: Method = "robust",
                  scheme: Scheme = "jmol"):
-        self.scheme: Scheme = scheme
         self.frames: list[StepFrame] = []
-        super().__init__(title="Recovery, step by step", code="from fourier_workbench.widgets import step\nstep(crystal)")
+        super().__init__(title="Recovery, step by step", scheme=scheme)
+        self._retell()
         try:
             self.show(source, basis, grid, index, method)
         except ViewError as error:
@@ -248,18 +248,26 @@ class _Steps(View):
         name = "a rejected crystal" if crystal is None else pretty(crystal.formula)
         with self.hold_sync():
             self.subtitle, self.frame, self.error = f"{name} · {n} step{'s' if n > 1 else ''}", 0, ""
-            self.film, self.data = stepper_film(self.source, self.frames, self._left, scheme=self.scheme)
+            self.film, self.data = stepper_film(self.source, self.frames, self._left)
             self.subject += 1
 
 # %% ../../nbs/api/72_stepper.ipynb #f1abd670
 class Stepper(_Steps):
     """Recovery stepper. `frame` is the step on screen, `frames` all of them."""
 
+    def tell(self) -> str:
+        """`step` of a crystal, at the step on screen."""
+        return call("step", "crystal", after=[f".frame = {self.frame}"] if self.frame else [], scheme=self.scheme)
+
+    @traitlets.observe("frame")
+    def _moved(self, _: Any) -> None:
+        self._retell()
+
     def do_contour(self, share: float) -> None:
         """Draw what is left at another `share` of one atom's peak."""
         if not 0.02 <= share <= 1:
             raise ViewError(f"the contour is a share of one atom's peak, 0.02 to 1; got {share}")
-        film, data = stepper_film(self.source, self.frames, self._left, share, self.scheme)
+        film, data = stepper_film(self.source, self.frames, self._left, share)
         with self.hold_sync():
             self.film, self.data = film, data
 

@@ -5,6 +5,7 @@
 # %% ../../nbs/api/70_theme.ipynb #7894cb1e
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -60,8 +61,8 @@ def atom_radius(z: int, size: float = 0.42) -> float:
 
 
 def pretty(formula: str) -> str:
-    """A formula with its numbers below the line: `CaTiO₃`."""
-    return formula.translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+    """A formula as one writes it, numbers below the line and no ones: `CaTiO₃`."""
+    return re.sub(r"(?<!\d)1(?!\d)", "", formula).replace(" ", "").translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 # %% ../../nbs/api/70_theme.ipynb #6118de61
 _MAPS = {"magnitude": "Cividis", "phase": "Phase"}

@@ -33,7 +33,7 @@ from fourier_workbench.widgets.theme import (
     styled,
     symbol,
 )
-from .view import Packer, View
+from .view import Packer, View, call
 
 # %% auto #0
 __all__ = ['LADDERS', 'frame_steps', 'ladders_at', 'decode_along', 'MeshFrame', 'frame_meshes', 'trajectory_frames',
@@ -155,15 +155,24 @@ class _Film(View):
                  scheme: Scheme = "jmol"):
         self.trajectory, self.generator, self.samples = trajectory, generator, tuple(samples)
         self._steppers: list[Stepper] = []
-        code = f"from fourier_workbench.widgets import play\nplay(result.trajectory, generator, samples={self.samples})"
-        state: dict[str, Any] = {"title": "From noise to crystal", "code": code}
+        state: dict[str, Any] = {"title": "From noise to crystal", "scheme": scheme}
         try:
-            film, data = trajectory_frames(trajectory, generator, self.samples, frames, scheme)
+            film, data = trajectory_frames(trajectory, generator, self.samples, frames)
             words = f"{len(trajectory.phi)} levels, {len(film['phi'])} of them decoded"
             state |= {"film": film, "data": data, "subtitle": words}
         except ViewError as error:
             state["error"] = str(error)
         super().__init__(**state)
+        self._retell()
+
+    def tell(self) -> str:
+        """`play` of these samples, at the moment on screen."""
+        after = [f".frame = {self.frame}"] * bool(self.frame) + [f".ladder = {self.ladder!r}"] * (self.ladder != "clean")
+        return call("play", "result.trajectory", "generator", after=after, samples=self.samples, scheme=self.scheme)
+
+    @traitlets.observe("frame", "ladder")
+    def _moved(self, _: Any) -> None:
+        self._retell()
 
     def result(self) -> SampleResult:
         """What is on screen, decoded and recovered: one row a sample."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import traitlets
 from jaxtyping import Shaped
 
 from ..errors import WorkbenchError
-from .theme import colour_table
+from .theme import colour_table, element_colour, symbol
 
 # %% auto #0
-__all__ = ['script', 'stylesheet', 'Packer', 'View', 'standalone']
+__all__ = ['JMOL', 'script', 'stylesheet', 'Packer', 'call', 'View', 'standalone']
 
 # %% ../../nbs/api/70_view.ipynb #cadaf09d
 def _static() -> Path:
@@ -50,8 +51,10 @@ def script(name: str, draws_3d: bool) -> str:
     folder = _static()
     read = lambda file: (folder / file).read_text(encoding="utf-8")  # noqa: E731
     maps = {key: list(colour_table(key)) for key in ("magnitude", "phase")}
+    palettes = {scheme: {symbol(z): element_colour(z, scheme) for z in range(1, 119)} for scheme in ("jmol", "vesta")}
+    tables = f"const MAPS = {json.dumps(maps)}, PALETTES = {json.dumps(palettes)};\n"
     three = _THREE % read("3Dmol-min.js") if draws_3d else ""
-    return f"const MAPS = {json.dumps(maps)};\n{three}{read('core.js')}\n{read(name + '.js')}\nexport default {{ render }};\n"
+    return f"{tables}{three}{read('core.js')}\n{read(name + '.js')}\nexport default {{ render }};\n"
 
 
 @cache
@@ -88,9 +91,20 @@ class Packer:
         """Everything that was added."""
         return b"".join(self._parts)
 
-# %% ../../nbs/api/70_view.ipynb #ff9fb270
-class View(anywidget.AnyWidget):
-    """Base of all views. A subclass names its script (`NAME`), says whether it draws in 3D, and answers with `do_…`."""
+# %% ../../nbs/api/70_view.ipynb #8417463f
+JMOL = ("scheme", "jmol")
+
+
+def call(name: str, *arguments: str, after: Sequence[str] = (), **options: Any) -> str:
+    """Python text that makes a view: import, call (options that are None are left out), and what follows, as `.frame = 3`."""
+    given = [*arguments, *(f"{key}={value!r}" for key, value in options.items() if value is not None and (key, value) != JMOL)]
+    made = f"{name}({', '.join(given)})"
+    lines = [f"view = {made}", *(f"view{more}" for more in after), "view"] if after else [made]
+    return "\n".join([f"from fourier_workbench.widgets import {name}", *lines])
+
+
+class _Told(anywidget.AnyWidget):
+    """What the kernel and the page both know of a view."""
 
     NAME = ""
     DRAWS_3D = True
@@ -101,6 +115,19 @@ class View(anywidget.AnyWidget):
     subtitle = traitlets.Unicode("").tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
     code = traitlets.Unicode("").tag(sync=True)
+    scheme = traitlets.Enum(("jmol", "vesta"), "jmol").tag(sync=True)  # colours of elements; the page knows both
+
+    def tell(self) -> str:
+        """The Python that makes what is on screen; the page copies it."""
+        return str(self.code)
+
+    @traitlets.observe("scheme")
+    def _retell(self, _: Any = None) -> None:
+        self.code = self.tell()
+
+# %% ../../nbs/api/70_view.ipynb #ff9fb270
+class View(_Told):
+    """Base of all views. A subclass names its script (`NAME`), says whether it draws in 3D, and answers with `do_…`."""
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(_esm=script(self.NAME, self.DRAWS_3D), _css=stylesheet(), **traits)

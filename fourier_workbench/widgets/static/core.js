@@ -60,7 +60,7 @@ const fullIcon = () => {
 };
 
 // The frame of a view. `actions`: any of play, step(n), first, last, reset. `exports`: [label, hint, function] each.
-function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
+function frame(model, el, { label, help = [], actions = {}, exports = [], elements = false }) {
   const ends = [];
   const root = h("div", { class: "fw", tabindex: 0, role: "group", "aria-label": label, "data-lm-suppress-shortcuts": "true" });
   const title = h("div", { class: "fw-title", role: "heading", "aria-level": "3" });
@@ -72,6 +72,9 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
   root.append(h("div", { class: "fw-head" }, title, tools), error, body, foot, overlay);
   el.replaceChildren(root);
   const self = { root, body, foot, tools, model, dark: isDark(), onEnd: (f) => ends.push(f), themed: [] };
+  self.watch = (names, run) => {
+    for (const name of [names].flat()) { model.on(`change:${name}`, run); ends.push(() => model.off(`change:${name}`, run)); }
+  };
 
   const used = KEYS.filter(([key]) => (key === "Space" ? actions.play : key.includes("←") || key.startsWith("Home") ? actions.step : key === "R" ? actions.reset : true));
   const keyList = h("dl");
@@ -87,6 +90,23 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
     const code = model.get("code");
     try { await navigator.clipboard.writeText(code); self.say("Copied: " + code.split("\n").pop()); } catch { self.say(code); }
   };
+  if (elements) {
+    const palette = h("button", { "data-palette": "" });
+    const named = () => {
+      const next = model.get("scheme") === "vesta" ? "Jmol" : "VESTA";
+      palette.textContent = model.get("scheme") === "vesta" ? "VESTA" : "Jmol";
+      palette.title = `Colours of elements; click for those of ${next}`;
+      palette.setAttribute("aria-label", `Element colours: ${palette.textContent}; change to ${next}`);
+    };
+    palette.onclick = () => { model.set("scheme", model.get("scheme") === "vesta" ? "jmol" : "vesta"); model.save_changes(); };
+    self.watch("scheme", () => {
+      named();
+      for (const dot of root.querySelectorAll("[data-symbol]")) dot.style.background = self.tint(dot.dataset.symbol, dot.style.background);
+      for (const run of self.themed) run();
+    });
+    named();
+    tools.append(palette);
+  }
   tools.append(copy, h("button", { title: "Fullscreen (F)", "aria-label": "Fullscreen", onclick: full }, fullIcon()),
     h("button", { title: "Keys (?)", "aria-label": "Help: keys", onclick: toggleHelp }, "?"));
 
@@ -94,9 +114,6 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
   self.fail = (text) => { error.hidden = !text; error.textContent = text; };
   self.busy = (on) => { root.classList.toggle("fw-busy", on); root.setAttribute("aria-busy", on ? "true" : "false"); };
   self.name = () => (model.get("title") || label).replace(/[^\w.()-]+/g, "_");
-  self.watch = (names, run) => {
-    for (const name of [names].flat()) { model.on(`change:${name}`, run); ends.push(() => model.off(`change:${name}`, run)); }
-  };
 
   const titled = () => { title.replaceChildren(model.get("title") || label, h("small", {}, model.get("subtitle") || "")); };
   const failed = () => self.fail(model.get("error"));
@@ -114,6 +131,10 @@ function frame(model, el, { label, help = [], actions = {}, exports = [] }) {
   ends.push(() => observer.disconnect());
   root.classList.toggle("fw-dark", self.dark);
   self.colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  // An element's colour in the palette that was picked; a dot of that colour, which always stands beside its symbol.
+  self.tint = (symbol, colour) => PALETTES[model.get("scheme")]?.[symbol] || colour;
+  self.dot = (symbol, colour) => h("span", { class: "fw-dot", "data-symbol": symbol, style: `background:${self.tint(symbol, colour)}` });
+  self.chip = (symbol, colour) => h("span", { class: "fw-chip" }, self.dot(symbol, colour), symbol);
 
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -242,7 +263,7 @@ function scene(view, box, label) {
   box.setAttribute("role", "img");
   box.setAttribute("aria-label", label);
   const self = { draw, reset, png, link, turn: (degrees) => viewer?.rotate(degrees, "y"), viewer: null, failed: false };
-  let viewer = null, placed = false, last = null;
+  let viewer = null, placed = false, last = null, moved = false; // moved: by hand, since it was framed
   const partners = [];
 
   const hex = (name) => {
@@ -253,18 +274,19 @@ function scene(view, box, label) {
     return "#" + rgb.map((c) => Math.round(+c).toString(16).padStart(2, "0")).join("");
   };
   const corner = (L, a, b, c) => ({ x: a * L[0] + b * L[3] + c * L[6], y: a * L[1] + b * L[4] + c * L[7], z: a * L[2] + b * L[5] + c * L[8] });
-  const cell = (L, origin) => {
+  const cell = (L, origin, ball) => {
     const put = (...at) => { const p = corner(L, ...at); return { x: p.x + origin[0], y: p.y + origin[1], z: p.z + origin[2] }; };
-    const colour = hex("--fw-soft"), thin = 0.0035 * Math.max(Math.hypot(L[0], L[1], L[2]), Math.hypot(L[3], L[4], L[5]), Math.hypot(L[6], L[7], L[8]));
+    const colour = hex("--fw-soft"), edges = [0, 3, 6].map((k) => Math.hypot(L[k], L[k + 1], L[k + 2])), thin = 0.0035 * Math.max(Math.hypot(L[0], L[1], L[2]), Math.hypot(L[3], L[4], L[5]), Math.hypot(L[6], L[7], L[8]));
     for (const axis of [0, 1, 2]) for (const p of [0, 1]) for (const q of [0, 1]) {
       const from = [0, 0, 0], others = [0, 1, 2].filter((k) => k !== axis);
       from[others[0]] = p; from[others[1]] = q;
       const to = [...from]; to[axis] = 1;
       viewer.addCylinder({ start: put(...from), end: put(...to), color: colour, radius: thin });
     }
-    ["a", "b", "c"].forEach((name, k) => {
-      const at = [-0.06, -0.06, -0.06]; at[k] = 1.1;
-      viewer.addLabel(name, { position: put(...at), fontSize: 13, fontColor: hex("--fw-fg"), showBackground: false, alignment: "center", inFront: true });
+    const mid = put(0.5, 0.5, 0.5);
+    ["a", "b", "c"].forEach((name, k) => { // beyond the corner, clear of the ball that may sit there
+      const corner = put(...[0, 1, 2].map((i) => (i === k ? 1 : 0))), out = ["x", "y", "z"].map((v) => corner[v] - mid[v]), far = (1.4 * ball + 0.35 + 0.02 * Math.max(...edges)) / (Math.hypot(...out) || 1);
+      viewer.addLabel(`${name} ${edges[k].toFixed(1)} Å`, { position: { x: corner.x + far * out[0], y: corner.y + far * out[1], z: corner.z + far * out[2] }, fontSize: 12, fontColor: hex("--fw-fg"), showBackground: false, alignment: "center", inFront: true });
     });
   };
   // All of `repeat` cells in sight.
@@ -280,15 +302,21 @@ function scene(view, box, label) {
     viewer.zoomTo({ model: ghost });
     viewer.removeModel(ghost);
     viewer.setView([...viewer.getView().slice(0, 4), ...orientation(L)]);
+    viewer.setSlab(-1000, 1000); // Å: nothing is cut away when another cell is drawn under the same camera
     placed = true;
   };
-  // The library zooms by the smaller side of a sphere; what counts is what the corners take on the screen, wide or narrow.
-  const fit = ({ lattice, repeat: n = 1, origin = [0, 0, 0], aim: end = null }) => {
-    const L = end || lattice, shift = end ? [0, 1, 2].map((k) => -0.5 * (L[k] + L[3 + k] + L[6 + k])) : origin;
-    const seen = [0, n].flatMap((a) => [0, n].flatMap((b) => [0, n].map((c) => { const p = corner(L, a, b, c); return viewer.modelToScreen({ x: p.x + shift[0], y: p.y + shift[1], z: p.z + shift[2] }); })));
+  const largest = (atoms) => atoms.reduce((most, a) => Math.max(most, a.radius), 0);
+  // The library zooms by the smaller side of a sphere; what counts is what corners and the balls on them take on the screen.
+  const fit = ({ lattice, repeat: n = 1, origin = [0, 0, 0], aim: end = null, atoms = [] }) => {
+    const L = end || lattice, shift = end ? [0, 1, 2].map((k) => -0.5 * (L[k] + L[3 + k] + L[6 + k])) : origin, r = largest(atoms);
+    const seen = [0, n].flatMap((a) => [0, n].flatMap((b) => [0, n].flatMap((c) => {
+      const p = corner(L, a, b, c);
+      return [[r, 0, 0], [-r, 0, 0], [0, r, 0], [0, -r, 0], [0, 0, r], [0, 0, -r]].map((d) => viewer.modelToScreen({ x: p.x + shift[0] + d[0], y: p.y + shift[1] + d[1], z: p.z + shift[2] + d[2] }));
+    })));
     const span = (key) => Math.max(...seen.map((p) => p[key])) - Math.min(...seen.map((p) => p[key]));
-    const room = Math.min(0.8 * box.clientWidth / span("x"), 0.8 * box.clientHeight / span("y"));
+    const room = Math.min(0.8 * box.clientWidth / span("x"), 0.84 * box.clientHeight / span("y"));
     if (isFinite(room) && room > 0) viewer.zoom(room);
+    moved = false;
   };
   // A film is framed by its last lattice, about the middle of the cell, so that the camera need not move.
   const lookAt = ({ lattice, repeat = 1, origin = [0, 0, 0], aim: last = null }) => {
@@ -299,7 +327,7 @@ function scene(view, box, label) {
     const m = viewer.addModel();
     m.addAtoms(atoms.map((a, i) => ({ elem: a.symbol, x: a.x, y: a.y, z: a.z, serial: i, index: i, hetflag: true, bonds: [], bondOrder: [], properties: a })));
     m.setStyle({}, { sphere: { radius: 0.5 } });
-    for (const a of m.selectedAtoms({})) a.style = { sphere: { radius: a.properties.radius, color: a.properties.colour, opacity: a.properties.opacity ?? 1 } };
+    for (const a of m.selectedAtoms({})) a.style = { sphere: { radius: a.properties.radius, color: view.tint(a.properties.symbol, a.properties.colour), opacity: a.properties.opacity ?? 1 } };
     viewer.setHoverable({}, true, (atom) => {
       if (!atom || atom.tag) return;
       atom.tag = viewer.addLabel(atom.properties.text || atom.elem, { position: atom, fontSize: 12, fontColor: hex("--fw-fg"), backgroundColor: hex("--fw-bg2"), backgroundOpacity: 0.9 });
@@ -307,7 +335,7 @@ function scene(view, box, label) {
   };
   const mesh = (s) => {
     const triples = (a) => { const out = new Array(a.length / 3); for (let i = 0; i < out.length; i++) out[i] = { x: a[3 * i], y: a[3 * i + 1], z: a[3 * i + 2] }; return out; };
-    viewer.addCustom({ vertexArr: triples(s.vertices), normalArr: triples(s.normals), faceArr: Array.from(s.faces), color: s.colours || s.colour, alpha: s.opacity ?? 0.5 });
+    viewer.addCustom({ vertexArr: triples(s.vertices), normalArr: triples(s.normals), faceArr: Array.from(s.faces), color: s.colours || view.tint(s.symbol, s.colour), alpha: s.opacity ?? 0.5 });
   };
   function draw(content, keep = placed) {
     last = content;
@@ -327,7 +355,7 @@ function scene(view, box, label) {
   function fill(content, keep) {
     viewer.removeAllModels(); viewer.removeAllShapes(); viewer.removeAllLabels();
     const { atoms = [], lattice = null, surfaces = [], repeat = 1, origin = [0, 0, 0] } = content;
-    if (lattice) { if (!keep) lookAt(content); cell(lattice, origin); }
+    if (lattice) { if (!keep) lookAt(content); cell(lattice, origin, largest(atoms)); }
     if (atoms.length) balls(atoms);
     for (const s of surfaces) if (s.faces.length) mesh(s);
   }
@@ -353,8 +381,8 @@ function scene(view, box, label) {
       if (viewer) for (const other of partners) other.viewer?.setView([...other.viewer.getView().slice(0, 3), ...viewer.getView().slice(3)], true);
     });
   };
-  box.addEventListener("pointermove", (event) => { if (event.buttons) led(); });
-  box.addEventListener("wheel", led);
+  box.addEventListener("pointermove", (event) => { if (event.buttons) { moved = true; led(); } });
+  box.addEventListener("wheel", () => { moved = true; led(); });
   // Nothing can be measured before the page holds the box: the viewer is made when it has a size.
   const start = () => {
     const kind = webGL();
@@ -370,7 +398,7 @@ function scene(view, box, label) {
   box.addEventListener("wheel", (event) => { if (!view.root.contains(document.activeElement)) event.stopPropagation(); }, { capture: true });
   box.addEventListener("pointerdown", () => view.root.focus({ preventScroll: true }));
   view.themed.push(() => { if (viewer) { viewer.setBackgroundColor(hex("--fw-bg")); if (last) draw(last, true); } });
-  const resize = new ResizeObserver(() => { if (box.clientWidth < 10) return; if (viewer) viewer.resize(); else if (!self.failed) start(); });
+  const resize = new ResizeObserver(() => { if (box.clientWidth < 10) return; if (viewer) { viewer.resize(); if (last?.lattice && !moved) fit(last); } else if (!self.failed) start(); });
   resize.observe(box);
   view.onEnd(() => {
     resize.disconnect();
@@ -379,6 +407,27 @@ function scene(view, box, label) {
     self.viewer = viewer = null;
   });
   return self;
+}
+
+// Two crystals side by side under one camera; `draw(scenes, buffer, titles)` takes what Python's `beside` makes.
+function pair(view, labels, height = 250) {
+  const boxes = labels.map(() => h("div", { style: `height:${height}px` })), heads = labels.map((text) => h("h4", { style: "margin:0;font-size:12px" }, text));
+  const words = labels.map(() => h("p", { class: "fw-note" })), legend = h("div", { class: "fw-legend" });
+  const host = h("div", { style: "flex:1 1 100%;min-width:0" }, h("div", { class: "fw-body", style: "padding:0" }, ...labels.map((_, i) => h("div", { class: "fw-col", style: "flex-basis:240px;gap:4px" }, heads[i], boxes[i], words[i]))), legend);
+  const spaces = labels.map((text, i) => scene(view, boxes[i], text));
+  spaces[0].link(spaces[1]); spaces[1].link(spaces[0]);
+  const draw = (scenes, buffer, titles) => {
+    const seen = new Map();
+    scenes.forEach((s, i) => {
+      const surfaces = s.surfaces.map((m) => ({ vertices: array(buffer, m.vertices), normals: array(buffer, m.normals), faces: array(buffer, m.faces), symbol: m.symbol, colour: m.colour, opacity: m.opacity }));
+      for (const thing of [...s.surfaces, ...s.atoms]) seen.set(thing.symbol, thing.colour);
+      spaces[i].draw({ lattice: s.lattice, atoms: s.atoms, surfaces });
+      heads[i].textContent = titles[i];
+      words[i].textContent = s.formula || `no crystal (${s.reason})`;
+    });
+    legend.replaceChildren(...[...seen].map(([symbol, colour]) => view.chip(symbol, colour)), h("span", {}, "surfaces of both at the same density"));
+  };
+  return { host, spaces, draw, reset: () => spaces.forEach((s) => s.reset()) };
 }
 
 // A chart in SVG. `draw({lines, points, bands, marks})`; axes carry title and unit. onBrush([x0, x1] | null), onPick(id).
@@ -396,7 +445,7 @@ function chart(view, { title, x, y, height = 190, onBrush = null, onPick = null,
       const a = Math.floor(low), b = Math.ceil(high), every = Math.max(1, Math.ceil((b - a) / 6)), out = [];
       for (let k = a; k <= b; k += every) if (k >= low - 1e-9 && k <= high + 1e-9) out.push([k, k >= -3 && k <= 4 ? String(+(10 ** k).toFixed(3)) : `1e${k}`]);
       if (out.length < 2) for (const f of [2, 5]) for (let k = a; k <= b; k++) { const v = k + Math.log10(f); if (v > low && v < high) out.push([v, show(10 ** v, 1)]); }
-      return out;
+      return out.length > 1 ? out : ticks(10 ** low, 10 ** high, false, n).filter(([v]) => v > 0).map(([v, text]) => [Math.log10(v), text]);
     }
     const raw = (high - low) / n, power = 10 ** Math.floor(Math.log10(raw)), step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= raw * 0.999);
     const out = [];
@@ -495,6 +544,31 @@ function chart(view, { title, x, y, height = 190, onBrush = null, onPick = null,
   resize.observe(host);
   view.onEnd(() => resize.disconnect());
   return { host, axes, draw: (next) => { content = next || content; draw(); }, svg: drawing };
+}
+
+// Charts as one PNG at twice their size, two in a row, with the page's colours and their legends written into it.
+async function chartsToPng(view, charts) {
+  const cells = charts.map((c) => ({ drawing: c.svg, names: [...c.host.querySelectorAll(".fw-legend > span")].map((n) => [n.textContent, n.querySelector("i, .fw-dot")]) }));
+  const columns = Math.min(cells.length, 2), wide = Math.max(...cells.map((c) => c.drawing.viewBox.baseVal.width)), tall = Math.max(...cells.map((c) => c.drawing.viewBox.baseVal.height)) + 24;
+  const canvas = h("canvas", { width: 2 * columns * wide, height: 2 * Math.ceil(cells.length / columns) * tall }), pen = canvas.getContext("2d");
+  pen.fillStyle = view.colour("--fw-bg") || "#fff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  for (const [i, cell] of cells.entries()) {
+    const left = 2 * wide * (i % columns), top = 2 * tall * Math.floor(i / columns), image = new Image();
+    image.src = URL.createObjectURL(await svgToPng(view, cell.drawing));
+    await image.decode();
+    pen.drawImage(image, left, top);
+    URL.revokeObjectURL(image.src);
+    pen.font = "22px sans-serif";
+    let at = left + 120;
+    for (const [name, mark] of cell.names) {
+      const style = mark && getComputedStyle(mark);
+      pen.fillStyle = style ? (mark.tagName === "I" ? style.borderTopColor : style.backgroundColor) : view.colour("--fw-fg");
+      pen.fillText(name, at, top + 2 * tall - 20);
+      at += pen.measureText(name).width + 30;
+    }
+  }
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
 // An SVG drawing as PNG at twice its size, with the page's colours written into it.

@@ -3,7 +3,7 @@ function render({ model, el }) {
   const LABEL = "density explorer";
   const save3d = async () => { const blob = await space.png(); if (blob) save(`${view.name()}.png`, blob); };
   const view = frame(model, el, {
-    label: LABEL,
+    label: LABEL, elements: true,
     actions: { reset: () => { space.reset(); set({ bpd: 9, sigmas: 2, wave: null, shell: null, plane: null, repeat: 1, operation: null }); }, step: (n) => nudge(n), first: () => level(0.5), last: () => level(6) },
     help: [["drag, wheel", "turn, zoom"], ["click a point", "show that plane wave alone"], ["drag in the chart", "re-sum a shell of waves"]],
     exports: [["PNG", "Save the 3D picture as PNG at twice its size", save3d], ["HTML", "Save the view as one offline page", () => view.ask("html")],
@@ -84,7 +84,7 @@ function render({ model, el }) {
       const n = content.repeat;
       for (let a = 0; a < n; a++) for (let b = 0; b < n; b++) for (let c = 0; c < n; c++) {
         const moved = a + b + c ? v.map((x, i) => x + a * L[i % 3] + b * L[3 + i % 3] + c * L[6 + i % 3]) : v;
-        meshes.push({ vertices: moved, normals, faces, colour: s.colour, colours, opacity: s.opacity });
+        meshes.push({ vertices: moved, normals, faces, symbol: s.slot >= 0 ? content.legend[s.slot]?.symbol : null, colour: s.colour, colours, opacity: s.opacity });
       }
     }
     const dropped = new Set([...hidden].map((slot) => content.legend[slot]?.symbol));
@@ -100,7 +100,7 @@ function render({ model, el }) {
       if (formula !== null) { hidden.clear(); setTimeout(() => space.reset()); }
       formula = key;
       chips.replaceChildren(...content.legend.map((l, slot) => {
-        const chip = h("button", { class: "fw-chip", "aria-pressed": "true", "aria-label": `${l.symbol}, ${l.count} atoms: hide or show`, title: "hide or show this species" }, h("span", { class: "fw-dot", style: `background:${l.colour}` }), `${l.symbol} × ${l.count}`);
+        const chip = h("button", { class: "fw-chip", "aria-pressed": "true", "aria-label": `${l.symbol}, ${l.count} atoms: hide or show`, title: "hide or show this species" }, view.dot(l.symbol, l.colour), `${l.symbol} × ${l.count}`);
         chip.onclick = () => { hidden.has(slot) ? hidden.delete(slot) : hidden.add(slot); chip.setAttribute("aria-pressed", String(!hidden.has(slot))); draw(); };
         return chip;
       }));

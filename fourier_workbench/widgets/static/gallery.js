@@ -3,7 +3,7 @@ function build({ model, el }) {
   const LABEL = "sample gallery", LIMIT = 500, chosen = new Set();
   let order = { key: null, down: false }, visible = [], pinned = null;
   const view = frame(model, el, {
-    label: LABEL,
+    label: LABEL, elements: true,
     actions: { step: (n) => move(n), first: () => move(-Infinity), last: () => move(Infinity), reset: () => { clear(); one.reset(); two?.reset(); } },
     help: [["click a heading", "sort by it; again: the other way"], ["P", "pin the crystal for comparison"], ["drag, wheel", "turn, zoom"]],
     exports: [["PNG", "Save the picture as PNG at twice its size", async () => { const blob = await one.png(); if (blob) save(`${rows()[picked()]?.id || "crystal"}.png`, blob); }],
@@ -26,6 +26,7 @@ function build({ model, el }) {
   const pin = h("button", { onclick: () => setPin(), title: "keep this crystal beside the next ones (P)" }, "Pin");
   const twoCol = h("div", { class: "fw-col", style: "flex-basis:240px", hidden: true }, boxTwo, pinFacts);
   const legend = h("div", { class: "fw-legend" });
+  const words = new Set(content.columns.map((c) => c.key).filter((key) => rows().some((r) => typeof r[key] === "string")));
   const numeric = content.columns.filter((c) => rows().some((r) => typeof r[c.key] === "number"));
   const pickX = pick("x", numeric.map((c) => [c.key, c.title]), "volume_per_atom", () => map()), pickY = pick("y", numeric.map((c) => [c.key, c.title]), "min_distance", () => map());
   const plot = chart(view, { label: "property map, one point a crystal", height: 200, x: { title: "" }, y: { title: "" }, onPick: (id) => choose(+id) });
@@ -49,7 +50,7 @@ function build({ model, el }) {
     facts.textContent = describe(row);
     if (!cell) facts.textContent += ". Nothing was recovered, so there is nothing to draw; pick another row.";
     const here = cell ? [...new Set(array(buffer, cell.numbers))] : [];
-    legend.replaceChildren(...here.map((z) => h("span", { class: "fw-chip" }, h("span", { class: "fw-dot", style: `background:${content.species[z].colour}` }), content.species[z].symbol)));
+    legend.replaceChildren(...here.map((z) => view.chip(content.species[z].symbol, content.species[z].colour)));
     pin.disabled = !cell && pinned === null;
     pin.textContent = pinned === picked() ? "Unpin" : "Pin";
   }
@@ -81,17 +82,17 @@ function build({ model, el }) {
     all.onchange = () => { for (const i of visible) all.checked ? chosen.add(i) : chosen.delete(i); table(); };
     all.checked = visible.length > 0 && visible.every((i) => chosen.has(i));
     head.replaceChildren(h("tr", {}, h("th", { style: "padding:0 8px" }, all), ...content.columns.map((c) => {
-      const on = order.key === c.key, text = typeof rows().find((r) => r[c.key] !== null)?.[c.key] === "string";
+      const on = order.key === c.key, text = words.has(c.key);
       const b = h("button", { onclick: () => { order = { key: c.key, down: on ? !order.down : false }; table(); } }, c.title + (on ? (order.down ? " ▾" : " ▴") : ""));
       return h("th", { scope: "col", class: text ? "fw-text" : "", "aria-sort": on ? (order.down ? "descending" : "ascending") : "none" }, b);
     })));
   }
   function table() {
-    const words = find.value.trim().toLowerCase().replace(/[₀-₉]/g, (c) => "₀₁₂₃₄₅₆₇₈₉".indexOf(c)).split(/\s+/).filter(Boolean);
+    const asked = find.value.trim().toLowerCase().replace(/[₀-₉]/g, (c) => "₀₁₂₃₄₅₆₇₈₉".indexOf(c)).split(/\s+/).filter(Boolean);
     const plain = (s) => String(s ?? "").toLowerCase().replace(/[₀-₉]/g, (c) => "₀₁₂₃₄₅₆₇₈₉".indexOf(c));
     visible = rows().map((_, i) => i).filter((i) => {
       const r = rows()[i], text = plain([r.id, r.formula, r.space_group, r.reason].join(" "));
-      return words.every((w) => text.includes(w)) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
+      return asked.every((w) => text.includes(w)) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
     });
     if (order.key) {
       const sign = order.down ? -1 : 1, key = order.key;
@@ -103,7 +104,7 @@ function build({ model, el }) {
       box.checked = chosen.has(i);
       box.onchange = () => { box.checked ? chosen.add(i) : chosen.delete(i); headings(); };
       return h("tr", { "data-row": i, "aria-selected": String(i === picked()), onclick: () => choose(i) }, h("td", {}, box),
-        ...content.columns.map((c) => h("td", { class: typeof r[c.key] === "string" ? "fw-text" : r[c.key] === true ? "fw-yes" : r[c.key] === false ? "fw-no" : "" }, shownText(r[c.key], c.key))));
+        ...content.columns.map((c) => h("td", { class: words.has(c.key) ? "fw-text" : r[c.key] === true ? "fw-yes" : r[c.key] === false ? "fw-no" : "" }, shownText(r[c.key], c.key))));
     }));
     count.textContent = visible.length > LIMIT ? `first ${LIMIT} of ${visible.length} rows: filter to see others` : visible.length ? `${visible.length} of ${rows().length} rows` : "no row matches: clear the filter (R)";
     el.dataset.visible = visible.length;

@@ -4,16 +4,17 @@ function build({ model, el }) {
   const content = model.get("content");
   const total = () => (content.steps || []).length;
   const view = frame(model, el, {
-    label: LABEL,
-    actions: { play: () => run(!playing), step: (n) => { run(false); go(now + n); }, first: () => { run(false); go(0); }, last: () => { run(false); go(total() - 1); }, reset: () => { run(false); view.ask("silence", { channels: [] }); go(total() - 1); } },
+    label: LABEL, elements: true,
+    actions: { play: () => run(!playing), step: (n) => { run(false); go(now + n); }, first: () => { run(false); go(0); }, last: () => { run(false); go(total() - 1); }, reset: () => { run(false); if (model.get("silent").length) view.ask("silence", { channels: [] }); both?.reset(); go(total() - 1); } },
     help: [["click a channel", "switch it off and decode without it"]],
-    exports: [["PNG", "Save the heat map as PNG", async () => save(`${view.name()}.png`, await picture())], ["HTML", "Save the view as one offline page", () => view.ask("html")], ["CSV", "Save the channels of this step as CSV", () => csv()]],
+    exports: [["PNG", "Save the heat map as PNG", async () => save(`${view.name()}.png`, await picture())], ["HTML", "Save the view as one offline page", () => view.ask("html")], ["CIF", "Save the crystal decoded without the silent channels as CIF", () => view.ask("cif")], ["CSV", "Save the channels of this step as CSV", () => csv()]],
   });
   if (!total()) { view.body.append(h("div", { class: "fw-blank" }, "No ladder to show yet.")); return () => view.end(); }
   const [levels, tokens, channels] = content.shape, rowsN = levels * tokens, C = rowsN * channels;
   const buffer = bytes(model.get("data")), masks = array(buffer, content.mask), selectors = array(buffer, content.selector);
   const strength = content.signal ? array(buffer, content.signal) : null;
-  let now = total() - 1, playing = 0;
+  let now = total() - 1, playing = 0, both = null;
+  const decodings = h("div", { style: "flex:1 1 100%;min-width:0" });
 
   const options = Object.entries(content.metrics).filter(([k]) => k !== "signal" || strength);
   const metric = pick("show", options, strength ? "signal" : "mask", () => draw());
@@ -32,12 +33,12 @@ function build({ model, el }) {
   const words = h("p", { class: "fw-note", "data-hover": "" }, `Rows: ${tokens} token${tokens > 1 ? "s" : ""} a level. Point at a channel to read it.`);
   const lost = h("p", { class: "fw-note", "data-ablation": "" });
   const plot = chart(view, { title: "Channels kept", label: "channels kept against training step, with the schedule", height: 170, x: { title: "training step" }, y: { title: "channels", min: 0 } });
-  const hist = chart(view, { title: "Channels by signal", label: "sorted signal of the kept channels", height: 170, x: { title: "channel, loudest first" }, y: { title: "", log: true } });
+  const hist = chart(view, { title: "Channels by strength", label: "kept channels sorted by strength", height: 170, x: { title: "channel, loudest first" }, y: { title: "", log: true } });
   view.body.append(h("div", { class: "fw-row", style: "flex:1 1 100%" }, metric.row, scale), timeRow,
     h("div", { style: "flex:1 1 100%;display:grid;grid-template-columns:auto 1fr;min-width:0" }, left, h("div", { style: "position:relative;min-width:0" }, canvas, over), h("span"), below),
-    h("div", { style: "flex:1 1 100%" }, words, lost), total() > 1 ? h("div", { class: "fw-col", style: "flex-basis:280px" }, plot.host) : "", h("div", { class: "fw-col", style: "flex-basis:280px" }, hist.host));
+    h("div", { style: "flex:1 1 100%" }, words, lost), decodings, total() > 1 ? h("div", { class: "fw-col", style: "flex-basis:280px" }, plot.host) : "", h("div", { class: "fw-col", style: "flex-basis:280px" }, hist.host));
 
-  const value = (name, c) => (name === "selector" ? selectors[now * C + c] : !selectors[now * C + c] ? NaN : name === "mask" ? masks[now * C + c] : strength[c]);
+  const value = (name, c) => (name === "selector" ? selectors[now * C + c] : !selectors[now * C + c] ? NaN : name === "mask" ? masks[now * C + c] : strength[now * C + c]);
   const rgb = MAPS.magnitude.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
   function draw() {
     const name = metric.select.value, values = Float32Array.from({ length: C }, (_, c) => value(name, c));
@@ -64,11 +65,17 @@ function build({ model, el }) {
     const off = model.get("silent").length;
     lost.replaceChildren(...(off ? [h("b", {}, `${off} channel${off > 1 ? "s" : ""} off (${content.example}): `), model.get("ablation")] : [strength ? `Click channels to switch them off; ${content.example} is decoded without them.` : ""]));
   }
+  function decoded() {
+    const scenes = model.get("scenes"), off = model.get("silent").length;
+    if (!scenes.length) return;
+    if (!both) { both = pair(view, ["decoded with all channels", "decoded without the silent ones"]); decodings.append(both.host); }
+    both.draw(scenes, bytes(model.get("meshes")), [`${content.example}, decoded from all kept channels`, off ? `without ${off} channel${off > 1 ? "s" : ""}` : "the same: no channel is off yet"]);
+  }
   const at = (event) => { const box = canvas.getBoundingClientRect(); return clamp(Math.floor((event.clientY - box.top) / box.height * rowsN), 0, rowsN - 1) * channels + clamp(Math.floor((event.clientX - box.left) / box.width * channels), 0, channels - 1); };
   canvas.addEventListener("pointermove", (event) => {
     const c = at(event), row = Math.floor(c / channels), parts = [`level ${Math.floor(row / tokens) + 1}, token ${row % tokens + 1}, channel ${c % channels + 1}:`];
     if (!selectors[now * C + c]) parts.push("pruned");
-    else { if (strength) parts.push(`|μ|/e^σ ${show(strength[c])},`); parts.push(`|mask| ${show(masks[now * C + c])}`); }
+    else { if (strength) parts.push(`|μ|/e^σ ${show(strength[now * C + c])},`); parts.push(`|mask| ${show(masks[now * C + c])}`); }
     words.textContent = parts.join(" ");
   });
   canvas.addEventListener("click", (event) => {
@@ -93,12 +100,13 @@ function build({ model, el }) {
   };
   const csv = () => {
     const lines = ["level,token,channel,kept,mask" + (strength ? ",signal" : "")];
-    for (let c = 0; c < C; c++) { const row = Math.floor(c / channels); lines.push([Math.floor(row / tokens) + 1, row % tokens + 1, c % channels + 1, selectors[now * C + c], masks[now * C + c], ...(strength ? [strength[c]] : [])].join(",")); }
+    for (let c = 0; c < C; c++) { const row = Math.floor(c / channels); lines.push([Math.floor(row / tokens) + 1, row % tokens + 1, c % channels + 1, selectors[now * C + c], masks[now * C + c], ...(strength ? [strength[now * C + c]] : [])].join(",")); }
     save(`${view.name()}_${content.steps[now]}.csv`, lines.join("\n") + "\n", "text/csv");
   };
   view.watch(["silent", "ablation"], draw);
+  view.watch("scenes", decoded);
   view.onEnd(() => clearInterval(playing));
-  requestAnimationFrame(draw);
+  requestAnimationFrame(() => { draw(); decoded(); });
   return () => view.end();
 }
 

@@ -3,7 +3,7 @@ function build({ model, el }) {
   const LABEL = "recovery stepper";
   const film = () => model.get("film"), frames = () => film().frames || [], count = () => frames().length;
   const view = frame(model, el, {
-    label: LABEL,
+    label: LABEL, elements: true,
     actions: { play: () => run(!playing), step: (n) => { run(false); go(now + n); }, first: () => { run(false); go(0); }, last: () => { run(false); go(count() - 1); }, reset: () => { run(false); space.reset(); go(0); } },
     help: [["drag, wheel", "turn, zoom"], ["click a point of the chart", "go to that step"]],
     exports: [["PNG", "Save the 3D picture as PNG at twice its size", async () => { const blob = await space.png(); if (blob) save(`${view.name()}_${now + 1}.png`, blob); }],
@@ -91,10 +91,10 @@ function build({ model, el }) {
     };
     strips.replaceChildren(...species.flatMap((z) => {
       const own = parts.filter((p) => p.z === z);
-      return [h("span", { class: "fw-chip" }, h("span", { class: "fw-dot", style: `background:${kinds[z].colour}` }), kinds[z].symbol),
+      return [view.chip(kinds[z].symbol, kinds[z].colour),
         h("div", { style: "display:flex;gap:2px" }, ...own.map((p) => h("button", { "data-cell": p.from, "data-end": p.end, title: `${p.stage}: ${film().stages[p.stage] || ""}`, "aria-label": `${kinds[z].symbol}: ${p.stage}, ${p.end - p.from} steps`, style: `flex:${p.end - p.from} 1 0;min-width:10px;height:18px;min-height:0;padding:0;border:0;border-radius:2px;background:${stageColour(p.stage)}`, onclick: () => { run(false); go(p.from); } })))];
     }));
-    legend.replaceChildren(...species.map((z) => h("span", { class: "fw-chip" }, h("span", { class: "fw-dot", style: `background:${kinds[z].colour}` }), kinds[z].symbol)),
+    legend.replaceChildren(...species.map((z) => view.chip(kinds[z].symbol, kinds[z].colour)),
       h("span", { class: "fw-chip" }, h("span", { style: `width:10px;height:10px;background:${UP}` }), "not explained yet"), h("span", { class: "fw-chip" }, h("span", { style: `width:10px;height:10px;background:${DOWN}` }), "explained too much"), h("span", {}, "large: the atom of this step"));
     const c = film().certificate;
     verdict.replaceChildren("Certificate: ", h("b", { class: c.accepted ? "fw-yes" : "fw-no" }, c.words), ".");

@@ -4,7 +4,7 @@ function build({ model, el }) {
   const film = () => model.get("film");
   const count = () => (film().phi || []).length;
   const view = frame(model, el, {
-    label: LABEL,
+    label: LABEL, elements: true,
     actions: { play: () => run(!playing), step: (n) => { run(false); go(now + n); }, first: () => { run(false); go(0); }, last: () => { run(false); go(count() - 1); }, reset: () => { run(false); spaces.forEach((s) => s.reset()); go(0); } },
     help: [["drag, wheel", "turn, zoom (all crystals together)"]],
     exports: [["PNG", "Save the first crystal as PNG at twice its size", async () => { const blob = await spaces[0]?.png(); if (blob) save(`${view.name()}_${now}.png`, blob); }],
@@ -42,6 +42,7 @@ function build({ model, el }) {
 
   const kinds = film().species;
   function draw() {
+    const present = new Set();
     film().tracks.forEach((track, t) => {
       const f = track[ladder()][now], L = f.lattice, at = [0, 1, 2].map((k) => -0.5 * (L[k] + L[3 + k] + L[6 + k]));
       const cart = (a, b, c) => [0, 1, 2].map((k) => a * L[k] + b * L[3 + k] + c * L[6 + k] + at[k]);
@@ -50,12 +51,14 @@ function build({ model, el }) {
       const meshes = !surfaces.input.checked ? [] : f.meshes.map((m) => {
         const q = array(buffer, m.vertices), vertices = new Float32Array(q.length);
         for (let i = 0; i < q.length; i += 3) { const p = cart(q[i] / 65535, q[i + 1] / 65535, q[i + 2] / 65535); vertices[i] = p[0]; vertices[i + 1] = p[1]; vertices[i + 2] = p[2]; }
-        return { vertices, normals: Float32Array.from(array(buffer, m.normals), (v) => v / 127), faces: array(buffer, m.faces), colour: kinds[m.z].colour, opacity: 0.7 };
+        return { vertices, normals: Float32Array.from(array(buffer, m.normals), (v) => v / 127), faces: array(buffer, m.faces), symbol: kinds[m.z].symbol, colour: kinds[m.z].colour, opacity: 0.7 };
       });
       spaces[t].draw({ atoms: balls, surfaces: meshes, lattice: L, origin: at, aim: track[ladder()].at(-1).lattice });
       const verdict = f.reason ? h("b", { class: "fw-no" }, `rejected: ${f.reason}`) : h("b", { class: f.valid ? "fw-yes" : "fw-no" }, f.valid ? (f.clean ? "clean" : "valid") : "not valid");
+      for (const z of [...numbers, ...f.meshes.map((m) => m.z)]) present.add(+z);
       words[t].replaceChildren(`sample ${track.sample} · ${f.formula || "no crystal"} · residual ${show(f.residual)} · `, verdict);
     });
+    for (const chip of legend.children) chip.style.opacity = present.has(+chip.dataset.z) ? 1 : 0.35; // what comes and goes dims, so that nothing jumps
   }
   function sync(force = false) {
     const t = performance.now();
@@ -95,7 +98,7 @@ function build({ model, el }) {
   function update() {
     for (const b of which.querySelectorAll("button")) b.setAttribute("aria-pressed", String(b.dataset.ladder === ladder()));
     const used = new Set(film().tracks.flatMap((t) => t[ladder()].flatMap((f) => [...array(buffer, f.numbers), ...f.meshes.map((m) => m.z)])));
-    legend.replaceChildren(...Object.entries(kinds).filter(([z]) => used.has(+z)).map(([, k]) => h("span", { class: "fw-chip" }, h("span", { class: "fw-dot", style: `background:${k.colour}` }), k.symbol)));
+    legend.replaceChildren(...Object.entries(kinds).filter(([z]) => used.has(+z)).map(([z, k]) => { const chip = view.chip(k.symbol, k.colour); chip.dataset.z = z; return chip; }));
     curves = { lines: film().tracks.map((t, i) => ({ x: film().phi, y: t[ladder()].map((f) => f.residual), colour: colours[i], name: `sample ${t.sample}` })) };
     strips.replaceChildren(h("h4", { style: "margin:0;font-size:12px" }, "Verdict of each frame"), ...film().tracks.map((t) => h("div", { class: "fw-row", style: `gap:${count() > 40 ? 0 : 2}px;flex-wrap:nowrap` }, h("span", { style: "flex:0 0 66px;font-size:12px" }, `sample ${t.sample}`), ...t[ladder()].map((f, k) => {
       const word = f.reason ? `rejected: ${f.reason}` : f.clean ? "clean" : f.valid ? "valid" : "not valid";
