@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from fourier_workbench import Crystal
-from fourier_workbench.data.filters import duplicates_of, first_reason, paper_filters, recoverability
+from fourier_workbench.data.filters import first_reason, paper_filters, recoverability
+from fourier_workbench.data.likeness import duplicates_of
 from fourier_workbench.data.packing import pack
 from fourier_workbench.data.prototypes import embedded, prototypes
 from fourier_workbench.representation import FourierBasis, encode, recover

@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from ..crystal import Crystal
 from .corpus import crystals_of, read_table, write_table
-from .filters import duplicates_of
+from .likeness import duplicates_of
 from .splits import stable_number
 
 # %% auto #0

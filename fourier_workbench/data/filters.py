@@ -5,20 +5,15 @@
 # %% ../../nbs/api/24_filters.ipynb #77de68da
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from math import gcd
 
 import numpy as np
 import torch
-from jaxtyping import Float64
-from pymatgen.core import Lattice, Structure
-from pymatgen.core.structure_matcher import StructureMatcher
 
 from ..crystal import Crystal
 from .packing import PackedCrystals, nodes_of, pack
 from .prototypes import F_BLOCK, NOBLE_GASES
-from ..errors import CorpusError
 from fourier_workbench.representation.fourier import (
     MAX_SLOTS,
     MAX_Z,
@@ -32,8 +27,8 @@ from ..representation.recovery import Method, recover
 from ..representation.shears import encode_sheared, sheared
 
 # %% auto #0
-__all__ = ['Filter', 'DUPLICATE_TOLERANCES', 'noble_gas', 'f_block', 'heavy_element', 'too_many_species', 'too_large',
-           'too_close', 'paper_filters', 'first_reason', 'recoverability', 'recoverable_cells', 'duplicates_of']
+__all__ = ['Filter', 'noble_gas', 'f_block', 'heavy_element', 'too_many_species', 'too_large', 'too_close', 'paper_filters',
+           'first_reason', 'recoverability', 'recoverable_cells']
 
 # %% ../../nbs/api/24_filters.ipynb #1b645389
 Filter = Callable[[Crystal], str | None]
@@ -66,7 +61,8 @@ def too_large(crystal: Crystal, max_sites: int = 64) -> str | None:
 
 def too_close(crystal: Crystal, minimum: float = 0.5) -> str | None:
     """`too_close` when two atoms, periodic images included, are closer than `minimum` Å (paper App. A)."""
-    return "too_close" if crystal.min_distance(minimum) < minimum else None
+    near = crystal.min_distance(max(minimum, 2.0))  # the search is quickest at about the distance of neighbours
+    return "too_close" if near < minimum else None
 
 
 def paper_filters(max_sites: int | None = None) -> tuple[Filter, ...]:
@@ -115,7 +111,7 @@ def _outcomes(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: 
     out = list(encoded.reasons or ())
     good = [i for i, reason in enumerate(out) if reason is None]
     if good:
-        found = recover(encoded[good], basis, grid, method=method)
+        found = recover(encoded[good], basis, grid, method=method, restarts=0)
         for i, crystal, reason in zip(good, found.crystals, found.reasons, strict=True):
             exact = crystal is not None and _patterns(pack([crystal]), grid)[0] == patterns[i]
             out[i] = None if exact else "collision" if reason == "collision" else "unrecoverable"
@@ -127,8 +123,9 @@ def recoverability(
 ) -> list[str | None]:
     """Why each crystal cannot be recovered from its coefficients, None where it can (paper A.3).
 
-    `method` is recovery's, `"paper"` or `"robust"`. Reasons: `collision` (two atoms on one node), `unrecoverable`. A crystal
-    passes only when all its nodes come back.
+    `method` is recovery's, `"paper"` or `"robust"`, without its restarts: they cost most of the time and found none of the
+    crystals that the rest had missed (benchmarks/preparation.py counts). Reasons: `collision` (two atoms on one node),
+    `unrecoverable`. A crystal passes only when all its nodes come back.
     """
     patterns = _patterns(packed, grid)
     different = sorted(set(patterns))
@@ -152,104 +149,3 @@ def recoverable_cells(crystals: Sequence[Crystal], basis: FourierBasis, grid: in
 
 def _snapped(crystal: Crystal, grid: int) -> Crystal:
     return Crystal(crystal.lattice, crystal.numbers, snap(crystal.frac_coords, grid) / grid)
-
-# %% ../../nbs/api/24_filters.ipynb #1574bddb
-DUPLICATE_TOLERANCES = (0.2, 0.3, 5.0)  # ltol, stol, angle_tol in degrees
-
-
-def _cell_parameters(cells: Float64[np.ndarray, "k 3 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (k, 3) in Å and angles (k, 3) in radians."""
-    lengths = np.linalg.norm(cells, axis=2)
-    b, c, a = cells[:, [1, 2, 0]], cells[:, [2, 0, 1]], lengths
-    cosine = (b * c).sum(2) / (a[:, [1, 2, 0]] * a[:, [2, 0, 1]])
-    return lengths, np.arccos(np.clip(cosine, -1, 1))
-
-
-def _tolerances(cells: Float64[np.ndarray, "k 3 3"], goal: Float64[np.ndarray, "3 3"], sites: int) -> np.ndarray:
-    """The matcher's tolerance in each fractional coordinate (k, 3), from the mean of each cell and the goal."""
-    lengths, angles = (
-        (own + target) / 2 for own, target in zip(_cell_parameters(cells), _cell_parameters(goal[None]), strict=True))
-    skew = 1 + 2 * np.cos(angles).prod(1) - np.square(np.cos(angles)).sum(1)
-    volume = lengths.prod(1) * np.sqrt(np.maximum(skew, 1e-12))
-    others = lengths.prod(1, keepdims=True) / lengths
-    reciprocal = 2 * np.pi * others * np.sin(angles) / volume[:, None]
-    return reciprocal * DUPLICATE_TOLERANCES[1] / np.pi * (volume[:, None] / sites) ** (1 / 3)
-
-# %% ../../nbs/api/24_filters.ipynb #0716d970
-def _may_match(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
-    """False when `matcher` cannot match two reduced structures of as many sites: no cell and translation comes close."""
-    ltol, _, angle_tol = DUPLICATE_TOLERANCES
-    ratio = (second.volume / first.volume) ** (1 / 6)
-    one, two = Lattice(first.lattice.matrix * ratio), Lattice(second.lattice.matrix / ratio)
-    found = [cell.matrix for cell, _, change in one.find_all_mappings(
-        two, ltol=ltol, atol=angle_tol, skip_rotation_matrix=True) if abs(abs(np.linalg.det(change)) - 1) < 0.5]
-    if not found:
-        return False
-    forbidden, starts, anchor = matcher._get_mask(first, second, 1, True)
-    allowed = ~np.asarray(forbidden, dtype=bool)
-    cells = np.stack(found)
-    widths = _tolerances(cells, two.matrix, len(first)) * (1 + 1e-6)
-    own, goal = first.frac_coords @ one.matrix @ np.linalg.inv(cells), second.frac_coords
-    for start in starts:  # every cell at once, one translation after the other
-        moved = goal + (own[:, start] - goal[anchor])[:, None]
-        apart = moved[:, :, None] - own[:, None]
-        near = (np.abs(apart - np.round(apart)) <= widths[:, None, None]).all(-1) & allowed
-        if near.any(-1).all(-1).any():
-            return True
-    return False
-
-# %% ../../nbs/api/24_filters.ipynb #9e6a55b6
-def _reduced(matcher: StructureMatcher, crystal: Crystal) -> Structure:
-    """The primitive Niggli cell in which the matcher compares; a smaller cell needs counts with a common divisor."""
-    divisible = gcd(*np.bincount(crystal.numbers).tolist()) > 1
-    return matcher._get_reduced_structure(crystal.to_structure(), divisible, True)
-
-
-def _edges(structure: Structure) -> Float64[np.ndarray, "3"]:
-    """Edges of a reduced cell, ascending, in units of the cube root of the cell's volume."""
-    return np.sort(structure.lattice.abc) / structure.volume ** (1 / 3)
-
-
-class _Kept:
-    """First ones of their kind with as many sites, and the edges of their cells in one array."""
-
-    def __init__(self) -> None:
-        self.structures: list[tuple[int, Structure]] = []
-        self._edges = np.empty((64, 3))
-
-    def add(self, i: int, structure: Structure) -> None:
-        """Take in a structure as number i."""
-        n = len(self.structures)
-        if n == len(self._edges):
-            self._edges = np.concatenate([self._edges, np.empty_like(self._edges)])
-        self._edges[n] = _edges(structure)
-        self.structures.append((i, structure))
-
-    def near(self, structure: Structure) -> Iterator[tuple[int, Structure]]:
-        """Those whose cells the matcher could map on that of `structure`, in the order they came in."""
-        longest = _edges(structure) * (1 + DUPLICATE_TOLERANCES[0]) * (1 + 1e-3)
-        fits = (self._edges[: len(self.structures)] <= longest).all(1)
-        return (self.structures[k] for k in np.flatnonzero(fits))
-
-# %% ../../nbs/api/24_filters.ipynb #b3f0c7f6
-def duplicates_of(crystals: Sequence[Crystal]) -> list[int | None]:
-    """For crystals of one reduced formula: which earlier one each repeats, None for the first of its kind.
-
-    Raises `CorpusError` when the reduced formulas differ.
-    """
-    if len({crystal.reduced_formula for crystal in crystals}) > 1:
-        raise CorpusError("duplicates are sought among crystals of one reduced formula; group them first")
-    if len(crystals) < 2:
-        return [None] * len(crystals)
-    matcher = StructureMatcher(*DUPLICATE_TOLERANCES)
-    out: list[int | None] = []
-    kept: dict[int, _Kept] = {}  # by the number of sites of the reduced cell
-    for i, crystal in enumerate(crystals):
-        structure = _reduced(matcher, crystal)
-        group = kept.setdefault(len(structure), _Kept())
-        found = next((j for j, other in group.near(structure) if _may_match(matcher, other, structure)
-                      and matcher.fit(other, structure, skip_structure_reduction=True)), None)
-        out.append(found)
-        if found is None:
-            group.add(i, structure)
-    return out
