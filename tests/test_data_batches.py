@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
-from fourier_workbench.data import CrystalTensors, batch_indices
-from fourier_workbench.data.batches import random_below
+from fourier_workbench.data import CrystalDataset, CrystalLoader, CrystalTensors, batch_indices
+from fourier_workbench.data.augmentations import axis_changes, draw_changes, random_below
 from fourier_workbench.data.prototypes import embedded
 from fourier_workbench.errors import CorpusError
 from fourier_workbench.representation import FourierBasis, encode, snap
+from fourier_workbench.representation.symmetry import transform
 
 GRID, BASIS = 24, FourierBasis(5)
 
@@ -120,3 +121,73 @@ def test_batches_are_expanded_on_the_device(tensors):
     assert there.coefficients.is_cuda
     assert torch.equal(there.species.cpu(), here.species)
     assert torch.allclose(there.coefficients.cpu(), here.coefficients, atol=1e-5)
+
+
+@given(picks, seeds, st.booleans(), st.booleans())
+def test_augmentations_are_those_of_the_crystal_and_of_its_coefficients(tensors, crystals, picked, seed, inversion, shift):
+    options = {"seed": seed, "epoch": 2, "axes": True, "inversion": inversion, "origin_shift": shift}
+    batch, plain = tensors.batch(picked, **options), tensors.batch(picked)
+    changes = draw_changes(torch.tensor(picked), GRID, **options)
+    moved = []
+    for k, (change, sign, by) in enumerate(zip(*changes, strict=True)):
+        crystal = crystals[picked[k]].right_handed()
+        nodes = int(sign) * snap(crystal.frac_coords, GRID) @ change.numpy().T + by.numpy()
+        moved.append(Crystal(change.numpy() @ crystal.lattice, crystal.numbers, nodes % GRID / GRID))
+        known = plain.coefficients[k].conj() if sign < 0 else plain.coefficients[k]
+        changed, inside = transform(known, change, by / GRID, BASIS)
+        assert inside.all()
+        assert torch.allclose(batch.coefficients[k], changed, atol=1e-4)
+    reference = encode(moved, BASIS, GRID)
+    assert torch.allclose(batch.coefficients, reference.coefficients, atol=1e-4)
+    assert torch.allclose(batch.lattice, reference.lattice.float(), atol=1e-5)
+    assert torch.equal(batch.species, reference.species)
+
+
+@pytest.mark.parametrize("index", range(24))
+def test_exchanged_axes_leave_the_crystal_as_it_is(index):
+    crystal = Crystal([[4, 0, 0], [1, 5, 0], [0.5, -1, 6]], [8, 22, 22], [[0.1, 0.2, 0.5], [0.4, 0.7, 0.0], [0.3, 0.9, 0.6]])
+    change = axis_changes()[index].numpy()
+    other = Crystal(change @ crystal.lattice, crystal.numbers, crystal.frac_coords @ change.T)
+    assert np.linalg.det(other.lattice) > 0
+    assert np.allclose(sorted(np.linalg.norm(other.lattice, axis=1)), sorted(np.linalg.norm(crystal.lattice, axis=1)))
+    assert np.allclose(other.to_structure().distance_matrix, crystal.to_structure().distance_matrix)
+
+
+def test_every_augmentation_is_drawn_about_equally_often():
+    changes = draw_changes(torch.arange(24000), GRID, seed=0, epoch=0, inversion=True, axes=True, origin_shift=True)
+    which = (changes.axes.flatten(1)[:, None] == axis_changes().flatten(1)).all(2).double().argmax(1)
+    assert (torch.bincount(which, minlength=24) - 1000).abs().max() < 150
+    assert abs(changes.sign.double().mean()) < 0.03
+    assert torch.bincount(changes.shift.flatten(), minlength=GRID).min() > 2600
+
+
+@pytest.mark.parametrize(("workers", "world"), [(2, 1), (0, 3), (0, 1)])
+def test_the_loader_gives_the_same_batches_to_any_number_of_workers_and_processes(crystals, tensors, workers, world):
+    options = {"seed": 4, "cyclic": True, "origin_shift": True, "inversion": True, "axes": True}
+    dataset = CrystalDataset(crystals, BASIS, GRID)
+    loaders = [CrystalLoader(dataset, BASIS, GRID, 32, rank=rank, world_size=world, workers=workers, **options)
+               for rank in range(world)]
+    for epoch in (0, 5):
+        for loader in loaders:
+            loader.set_epoch(epoch)
+        for step, shares in enumerate(zip(*loaders, strict=True)):
+            index = batch_indices(len(dataset), 32, 4, epoch)[step]
+            for rank, batch in enumerate(shares):
+                expected = tensors.batch(index[rank::world], epoch=epoch, **options)
+                assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
+        assert step == len(dataset) // 32 - 1
+
+
+def test_the_data_set_gives_small_items(crystals):
+    dataset = CrystalDataset(crystals, BASIS, GRID)
+    item = dataset[7]
+    assert item.sizes.tolist() == [len(crystals[7])]
+    assert sum(tensor.nbytes for tensor in item) < 200
+    assert dataset[[7, 3]].index.tolist() == [7, 3]
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"batch_size": 1000}, {"batch_size": 4, "world_size": 8},
+                                   {"batch_size": 4, "rank": 1}])
+def test_impossible_shares_are_refused(crystals, sizes):
+    with pytest.raises(CorpusError, match="cannot share"):
+        CrystalLoader(crystals, BASIS, GRID, **sizes)

@@ -6,6 +6,8 @@ was rejected counted, and batches of Fourier coefficients expanded on the model'
 
 from fourier_workbench.data.batches import CrystalBatch, CrystalTensors, batch_indices
 from fourier_workbench.data.corpus import Corpus, CorpusView
+from fourier_workbench.data.funnel import Funnel, funnel_figure
+from fourier_workbench.data.loader import CrystalDataset, CrystalLoader
 from fourier_workbench.data.preparation import prepare_corpus
 from fourier_workbench.data.readers import Sample
 from fourier_workbench.data.sources import load_crystals
@@ -14,9 +16,13 @@ __all__ = [
     "Corpus",
     "CorpusView",
     "CrystalBatch",
+    "CrystalDataset",
+    "CrystalLoader",
     "CrystalTensors",
+    "Funnel",
     "Sample",
     "batch_indices",
+    "funnel_figure",
     "load_crystals",
     "prepare_corpus",
 ]

@@ -10,9 +10,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float32, Int64
+from jaxtyping import Complex64, Float32, Int64, UInt8
 from torch import Tensor
 
+from .augmentations import change_nodes, draw_changes, random_below, turn_lattice
 from .packing import PackedCrystals, nodes_of, pack
 from ..errors import CorpusError
 from fourier_workbench.representation.fourier import (
@@ -25,35 +26,7 @@ from fourier_workbench.representation.fourier import (
 from ..representation.lattice import lattice_to_log
 
 # %% auto #0
-__all__ = ['random_below', 'batch_indices', 'CrystalBatch', 'CrystalTensors']
-
-# %% ../../nbs/api/29_batches.ipynb #cadaf09d
-_MASK = (1 << 63) - 1
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # as a signed 64-bit number
-_MIX = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
-
-
-def _shift(x: Int64[Tensor, "*b"], k: int) -> Int64[Tensor, "*b"]:
-    return (x >> k) & ((1 << (64 - k)) - 1)  # torch's >> keeps the sign; the hash wants zeros
-
-
-def _mix(x: Int64[Tensor, "*b"]) -> Int64[Tensor, "*b"]:
-    """splitmix64's finaliser on signed 64-bit numbers, which wrap as unsigned ones do."""
-    x = (x ^ _shift(x, 30)) * _MIX[0]
-    x = (x ^ _shift(x, 27)) * _MIX[1]
-    return x ^ _shift(x, 31)
-
-
-def random_below(high: int, index: Int64[Tensor, " B"], draws: int, *, seed: int, epoch: int, stream: int = 0
-                 ) -> Int64[Tensor, "B draws"]:
-    """Whole numbers 0…high−1 that depend on (seed, epoch, stream, index, draw) alone."""
-    key = torch.tensor([seed, epoch, stream], dtype=torch.int64)
-    state = torch.zeros((), dtype=torch.int64)
-    for part in key:
-        state = _mix(state + part * _GOLDEN + _GOLDEN)
-    counter = index[:, None] * draws + torch.arange(draws, device=index.device)
-    bits = _mix(_mix(state.to(index.device) + counter * _GOLDEN))
-    return (bits & _MASK) % high
+__all__ = ['batch_indices', 'CrystalBatch', 'AtomBatch', 'expand', 'CrystalTensors']
 
 # %% ../../nbs/api/29_batches.ipynb #6118de61
 def batch_indices(n: int, batch_size: int, seed: int, epoch: int, drop_last: bool = False) -> list[Int64[Tensor, " b"]]:
@@ -81,23 +54,71 @@ class CrystalBatch(NamedTuple):
         """The same batch on another device."""
         return CrystalBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
+
+class AtomBatch(NamedTuple):
+    """A batch before it is expanded: some hundred bytes a crystal instead of 35 kB."""
+
+    lattice: Float32[Tensor, "B 6"]
+    species: UInt8[Tensor, "B 6"]
+    nodes: Int64[Tensor, "N 3"]  # UInt8 on grids up to 256
+    slot: UInt8[Tensor, " N"]
+    sizes: Int64[Tensor, " B"]
+    index: Int64[Tensor, " B"]  # type: ignore[assignment]  # as above
+
+    def to(self, device) -> AtomBatch:
+        """The same batch on another device."""
+        return AtomBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
 # %% ../../nbs/api/29_batches.ipynb #ae66e0e9
+def expand(
+    atoms: AtomBatch, basis: FourierBasis, grid: int, *, seed: int = 0, epoch: int = 0, cyclic: bool = False,
+    origin_shift: bool = False, inversion: bool = False, axes: bool = False,
+) -> CrystalBatch:
+    """Coefficients of a batch, on the device it is on (paper A.2, C.2).
+
+    `cyclic` places the species from a random start column on, consecutive modulo six. `origin_shift` moves the origin by a
+    random node of the grid, `inversion` inverts every other crystal, `axes` exchanges and reverses axes, the lattice
+    coefficients with them. All are drawn anew each epoch from (seed, epoch, index) alone.
+    """
+    index, device = atoms.index, atoms.nodes.device
+    row = torch.repeat_interleave(torch.arange(len(index), device=device), atoms.sizes)
+    nodes, slot, species, lattice = atoms.nodes.long(), atoms.slot.long(), atoms.species.long(), atoms.lattice
+    if origin_shift or inversion or axes:
+        changes = draw_changes(index, grid, seed=seed, epoch=epoch, origin_shift=origin_shift, inversion=inversion, axes=axes)
+        nodes = change_nodes(nodes, row, changes, grid)
+        lattice = turn_lattice(lattice, changes.axes) if axes else lattice
+    if cyclic:
+        first = random_below(MAX_SLOTS, index, 1, seed=seed, epoch=epoch, stream=2)
+        slot = (slot + first[row, 0]) % MAX_SLOTS
+        species = species.gather(1, (torch.arange(MAX_SLOTS, device=device) - first) % MAX_SLOTS)
+    alpha = coefficients_from_nodes(nodes, row * MAX_SLOTS + slot, len(index) * MAX_SLOTS, basis, grid)
+    return CrystalBatch(lattice, species, alpha.unflatten(0, (-1, MAX_SLOTS)), index)
+
+# %% ../../nbs/api/29_batches.ipynb #11d2c4cc
+_CHUNK = 1 << 16  # crystals that are converted at a time
+
+
+def _small(packed: PackedCrystals, grid: int, first: int) -> tuple[Tensor, ...]:
+    """Lattice, species, nodes and slots of some crystals, the first of which is number `first` of its set."""
+    nodes, numbers = nodes_of(packed.numerators, grid), packed.numbers.astype(np.int64)
+    atoms = pack_atoms(nodes, numbers, packed.crystal_of_atom, len(packed), grid)
+    bad = [(i, reason) for i, reason in enumerate(atoms.reasons) if reason is not None]
+    if bad:
+        raise CorpusError(f"{len(bad)} crystals cannot be encoded on a grid of {grid} (the first is number "
+                          f"{first + bad[0][0]}, reason {bad[0][1]}); prepare the corpus for this grid")
+    return (lattice_to_log(packed.lattices.astype(np.float64)).float(), torch.from_numpy(atoms.species).byte(),
+            torch.from_numpy(atoms.nodes).to(torch.uint8 if grid <= 256 else torch.int64), torch.from_numpy(atoms.slot).byte())
+
+
 class _Tensors:
     """What `CrystalTensors` holds."""
 
     def __init__(self, packed: PackedCrystals, basis: FourierBasis, grid: int):
         check_grid(grid, basis)
-        crystal = packed.crystal_of_atom
-        nodes, numbers = nodes_of(packed.numerators, grid), packed.numbers.astype(np.int64)
-        atoms = pack_atoms(nodes, numbers, crystal, len(packed), grid)
-        bad = [(i, reason) for i, reason in enumerate(atoms.reasons) if reason is not None]
-        if bad:
-            raise CorpusError(f"{len(bad)} crystals cannot be encoded on a grid of {grid} (the first is number "
-                              f"{bad[0][0]}, reason {bad[0][1]}); prepare the corpus for this grid")
         self.basis, self.grid = basis, grid
-        self.lattice = lattice_to_log(packed.lattices.astype(np.float64)).float()
-        self.species = torch.from_numpy(atoms.species)
-        self.nodes, self.slot = torch.from_numpy(atoms.nodes), torch.from_numpy(atoms.slot)
+        starts = range(0, max(len(packed), 1), _CHUNK)
+        parts = [_small(packed.select(np.arange(i, min(i + _CHUNK, len(packed)))), grid, i) for i in starts]
+        self.lattice, self.species, self.nodes, self.slot = (torch.cat(some) for some in zip(*parts, strict=True))
         self.offsets = torch.from_numpy(packed.offsets)
 
     def __len__(self) -> int:
@@ -111,9 +132,9 @@ class _Tensors:
             setattr(moved, name, getattr(self, name).to(device))
         return moved
 
-# %% ../../nbs/api/29_batches.ipynb #11d2c4cc
+# %% ../../nbs/api/29_batches.ipynb #50b17bf0
 class CrystalTensors(_Tensors):
-    """Crystals as integer tensors, ready to be expanded to coefficients batch by batch.
+    """Crystals as tensors of small integers, ready to be expanded to coefficients batch by batch.
 
     `lattice` (n, 6) float32 log Å; `species` (n, 6); `nodes` (N, 3) grid nodes and `slot` (N,) of every atom; `offsets`
     (n + 1,) where a crystal's atoms begin. Build with `from_samples`.
@@ -126,28 +147,20 @@ class CrystalTensors(_Tensors):
             return cls(samples.packed(), basis, grid)
         return cls(pack(getattr(sample, "crystal", sample) for sample in samples), basis, grid)
 
-    def batch(
-        self, indices: Int64[Tensor, " B"] | Sequence[int], *, seed: int = 0, epoch: int = 0, cyclic: bool = False,
-        origin_shift: bool = False,
-    ) -> CrystalBatch:
-        """Coefficients of the crystals at `indices` (paper A.2, C.2).
-
-        `cyclic` places the species from a random start column on, consecutive modulo six. `origin_shift` moves the
-        origin by a random node of the grid. Both are drawn anew each epoch from (seed, epoch, index) alone.
-        """
+    def gather(self, indices: Int64[Tensor, " B"] | Sequence[int]) -> AtomBatch:
+        """Atoms of the crystals at `indices`, not yet expanded."""
         index = torch.as_tensor(indices, dtype=torch.int64, device=self.offsets.device)
         start = self.offsets[index]
         sizes = self.offsets[index + 1] - start
         row = torch.repeat_interleave(torch.arange(len(index), device=index.device), sizes)
         begin = torch.cumsum(sizes, 0) - sizes
         atom = torch.arange(len(row), device=index.device) + (start - begin)[row]
-        nodes, slot, species = self.nodes[atom], self.slot[atom], self.species[index]
-        if origin_shift:
-            shift = random_below(self.grid, index, 3, seed=seed, epoch=epoch, stream=3)
-            nodes = (nodes + shift[row]) % self.grid
-        if cyclic:
-            first = random_below(MAX_SLOTS, index, 1, seed=seed, epoch=epoch, stream=2)
-            slot = (slot + first[row, 0]) % MAX_SLOTS
-            species = species.gather(1, (torch.arange(MAX_SLOTS, device=index.device) - first) % MAX_SLOTS)
-        alpha = coefficients_from_nodes(nodes, row * MAX_SLOTS + slot, len(index) * MAX_SLOTS, self.basis, self.grid)
-        return CrystalBatch(self.lattice[index], species, alpha.unflatten(0, (-1, MAX_SLOTS)), index)
+        return AtomBatch(self.lattice[index], self.species[index], self.nodes[atom], self.slot[atom], sizes, index)
+
+    def batch(
+        self, indices: Int64[Tensor, " B"] | Sequence[int], *, seed: int = 0, epoch: int = 0, cyclic: bool = False,
+        origin_shift: bool = False, inversion: bool = False, axes: bool = False,
+    ) -> CrystalBatch:
+        """Coefficients of the crystals at `indices`, with the options of `expand`."""
+        return expand(self.gather(indices), self.basis, self.grid, seed=seed, epoch=epoch, cyclic=cyclic,
+                      origin_shift=origin_shift, inversion=inversion, axes=axes)

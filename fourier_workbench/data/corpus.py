@@ -5,10 +5,8 @@
 # %% ../../nbs/api/25_corpus.ipynb #7894cb1e
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,16 +15,17 @@ from typing import Any, Literal, overload
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 
+from .funnel import Funnel
 from .packing import PackedCrystals, concatenate, pack
 from .readers import Sample
+from .tables import read_table
 from ..errors import CorpusError
 from ..representation.fourier import FourierBasis
 
 # %% auto #0
-__all__ = ['FORMAT', 'SPLITS', 'write_table', 'write_json', 'table_of', 'read_table', 'crystals_of', 'CorpusView', 'Corpus']
+__all__ = ['FORMAT', 'SPLITS', 'table_of', 'crystals_of', 'CorpusView', 'Corpus']
 
 # %% ../../nbs/api/25_corpus.ipynb #cadaf09d
 FORMAT = 1
@@ -36,29 +35,6 @@ _KEPT = pa.schema([
     ("id", pa.string()), ("reduced_formula", pa.string()), ("lattice", pa.list_(pa.float32(), 9)),
     ("numbers", pa.list_(pa.uint8())), ("numerators", pa.list_(pa.uint16())), ("properties", pa.string()),
 ])
-_NUMBERS = ("lattice.list.element", "numerators.list.element")  # their high and low bytes compress best apart
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table so that its name appears only when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        columns = set(table.column_names)
-        encoding = {name: "BYTE_STREAM_SPLIT" for name in _NUMBERS if name.split(".")[0] in columns}
-        pq.write_table(table, temporary, compression="zstd", compression_level=9, write_statistics=False,
-                       use_dictionary=sorted(columns & {"properties", "reason", "split"}), column_encoding=encoding)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        why = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        raise CorpusError(f"cannot write {path} ({why}); what is finished is kept, run the same again") from error
-
-
-def write_json(data: dict, path: Path) -> None:
-    """Write JSON so that its name appears only when it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 # %% ../../nbs/api/25_corpus.ipynb #6118de61
 def table_of(samples: Sequence[Sample], packed: PackedCrystals) -> pa.Table:
@@ -75,15 +51,6 @@ def table_of(samples: Sequence[Sample], packed: PackedCrystals) -> pa.Table:
         pa.array(texts, pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=_KEPT)
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A table mapped into memory; `CorpusError` when the file is missing or damaged."""
-    try:
-        return pq.read_table(path, columns=columns, memory_map=True, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
-        line = str(error).splitlines()[0]
-        raise CorpusError(f"{path} is missing or damaged ({line}); prepare the corpus again") from error
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
@@ -162,7 +129,7 @@ class _Folder(_Crystals):
         self.path = Path(path).expanduser()
         try:
             self.manifest = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
-            self.funnel = json.loads((self.path / "funnel.json").read_text(encoding="utf-8"))
+            self.funnel = Funnel(json.loads((self.path / "funnel.json").read_text(encoding="utf-8")))
             options = self.manifest["options"]
             rows = [int(shard["rows"]) for shard in self.manifest["shards"]]
         except FileNotFoundError as error:
@@ -176,7 +143,7 @@ class _Folder(_Crystals):
             raise CorpusError(f"{self.path} was written by a newer version of this package; update it")
         self.basis, self.grid = FourierBasis(options["bpd"], options["truncation"]), options["grid"]
         self._starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
-        self._shards: dict[int, tuple[PackedCrystals, list[str], list[str | None]]] = {}
+        self._shards: dict[int, tuple[PackedCrystals, pa.ChunkedArray, pa.ChunkedArray]] = {}
 
     corpus = property(lambda self: self)
 
@@ -186,20 +153,20 @@ class _Folder(_Crystals):
         tables = (read_table(path, ["reduced_formula"]) for path in files)
         return np.array([f for table in tables for f in table["reduced_formula"].to_pylist()], dtype=object)
 
-    def _shard(self, i: int) -> tuple[PackedCrystals, list[str], list[str | None]]:
+    def _shard(self, i: int) -> tuple[PackedCrystals, pa.ChunkedArray, pa.ChunkedArray]:
         if i not in self._shards:
             table = read_table(self.path / self.manifest["shards"][i]["file"])
             if len(self._shards) >= 8:
                 del self._shards[next(iter(self._shards))]
-            self._shards[i] = crystals_of(table), table["id"].to_pylist(), table["properties"].to_pylist()
+            self._shards[i] = crystals_of(table), table["id"], table["properties"]
         return self._shards[i]
 
     def _sample(self, i: int) -> Sample:
         shard = int(np.searchsorted(self._starts, i, side="right")) - 1
         packed, ids, properties = self._shard(shard)
         row = i - int(self._starts[shard])
-        text = properties[row]
-        return Sample(ids[row], packed.crystal(row), json.loads(text) if text else {})
+        text = properties[row].as_py()
+        return Sample(ids[row].as_py(), packed.crystal(row), json.loads(text) if text else {})
 
 # %% ../../nbs/api/25_corpus.ipynb #df11dc0f
 class Corpus(_Folder):

@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -36,9 +36,9 @@ from ..errors import CrystalError, SourceError
 __all__ = ['FORMAT_READERS', 'kind_of', 'index_file']
 
 # %% ../../nbs/api/23_formats.ipynb #ac3478d6
-def _index_xyz(path: Path) -> list[int]:
-    """Where each frame begins, in bytes, and where the last one ends."""
-    starts = []
+def _index_xyz(path: Path) -> list[tuple[int, int]]:
+    """Where each frame begins and ends, in bytes."""
+    starts: list[int] = []
     with open(path, "rb") as file:
         while line := file.readline():
             start = file.tell() - len(line)
@@ -49,7 +49,7 @@ def _index_xyz(path: Path) -> list[int]:
             starts.append(start)
             for _ in range(int(line) + 1):
                 file.readline()
-        return [*starts, file.tell()]
+        return list(pairwise([*starts, file.tell()]))
 
 
 def _of_ase(atoms: Any, properties: dict) -> tuple[Crystal, dict]:
@@ -71,9 +71,9 @@ def _read_xyz(part: Part, reject: OnReject) -> Iterator[Sample]:
 
     with open(part.where, "rb") as file:
         def entries() -> Entries:
-            for i in range(part.start, part.stop):
-                file.seek(part.payload[i])
-                text = file.read(part.payload[i + 1] - part.payload[i]).decode("utf-8", errors="replace")
+            for i, (begin, end) in enumerate(part.payload, part.start):
+                file.seek(begin)
+                text = file.read(end - begin).decode("utf-8", errors="replace")
                 yield f"{Path(part.where).stem}:{i}", partial(make, text)
 
         yield from samples_of(entries(), reject)
@@ -218,10 +218,10 @@ def _of_dict(entry: dict) -> tuple[Crystal, dict]:
 
 def _read_json(part: Part, reject: OnReject) -> Iterator[Sample]:
     path = Path(part.where)
-    entries = part.payload or _json_entries(part.where, path.stat().st_mtime_ns)
+    entries = part.payload or _json_entries(part.where, path.stat().st_mtime_ns)[part.start : part.stop]
 
     def named() -> Entries:
-        for i, entry in enumerate(entries[part.start : part.stop], part.start):
+        for i, entry in enumerate(entries, part.start):
             name = next((entry[key] for key in _ID_COLUMNS if entry.get(key)), f"{path.stem}:{i}")
             yield str(name), partial(_of_dict, entry)
 
@@ -255,6 +255,4 @@ def index_file(kind: str, path: Path) -> tuple[int, Any]:
         if file.read(24) == b"version https://git-lfs.":
             raise SourceError(f"{path} is a Git-LFS pointer, not data; run 'git lfs pull' and try again")
     index = _INDEX[kind](path)
-    if isinstance(index, range):
-        return len(index), None
-    return len(index) - (kind == "xyz"), tuple(index)
+    return len(index), None if isinstance(index, range) else tuple(index)

@@ -16,23 +16,27 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..crystal import Crystal
-from fourier_workbench.data.corpus import (
-    FORMAT,
-    Corpus,
-    read_table,
-    table_of,
-    write_json,
-    write_table,
-)
-from .duplicates import REJECTED, buckets_of, find_duplicates, sizes_of, with_duplicates
+from .corpus import FORMAT, Corpus, table_of
+from .duplicates import buckets_of, collect, find_duplicates, part_file
 from .filters import first_reason, paper_filters, recoverability, recoverable_cells
+from .funnel import count_funnel
+from .hull import check_hull, hull_digest, index_hull, join_hull
 from .packing import pack
 from .pool import Pool, Task
-from .readers import Part, Sample, check_hull, join_hull, portable
+from .readers import Part, Sample, portable
 from .sources import Source, open_source, read_part
-from .splits import formula_split, funnel, given_split, metastable, paper_split
+from .splits import formula_split, given_split, metastable, paper_split, split_said
+from fourier_workbench.data.tables import (
+    read_arrow,
+    stable_numbers,
+    write_arrow,
+    write_json,
+    write_table,
+    write_tables,
+)
 from ..errors import CorpusError, CrystalError
 from ..representation.fourier import FourierBasis, check_grid
 from ..representation.recovery import Method
@@ -44,6 +48,8 @@ __all__ = ['prepare_corpus']
 _PAPER_BASIS = FourierBasis(9)
 _PART_SIZE = 2048  # entries a task
 _PARTS_PER_SHARD = 4
+_HULL = "hull.npy"
+_REJECTED = pa.schema([("id", pa.string()), ("reason", pa.string()), ("detail", pa.string()), ("n_sites", pa.int32())])
 
 # %% ../../nbs/api/28_preparation.ipynb #c1dfd96e
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def _with_shears(
     return samples, left
 
 # %% ../../nbs/api/28_preparation.ipynb #902ba3cd
-def _filter_part(part: Part, kept_path: Path, rejected_path: Path, options: _Options) -> None:
+def _filter_part(part: Part, number: int, work: Path, options: _Options) -> None:
     """Read one part, write what is kept and what is rejected. A pure function of the part and the options."""
     rejected: list[tuple[str, str, str, int | None]] = []
     kept: list[Sample] = []
@@ -103,7 +109,7 @@ def _filter_part(part: Part, kept_path: Path, rejected_path: Path, options: _Opt
         else:
             kept.append(sample._replace(crystal=crystal))
     if options.hull is not None:
-        kept = join_hull(kept, options.hull)
+        kept = join_hull(kept, work / _HULL)
     packed = pack(sample.crystal for sample in kept)
     if options.recovery and kept:
         reasons = recoverability(packed, options.basis, options.grid, options.recovery)
@@ -114,40 +120,62 @@ def _filter_part(part: Part, kept_path: Path, rejected_path: Path, options: _Opt
         good = [i for i, reason in enumerate(reasons) if reason is None]
         kept, packed = [kept[i] for i in good], packed.select(good)
     columns = list(zip(*rejected, strict=True)) or [(), (), (), ()]
-    write_table(pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, REJECTED, strict=True)],
-                                schema=REJECTED), rejected_path)
-    write_table(table_of(kept, packed), kept_path)  # last: its presence says that the part is done
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, _REJECTED, strict=True)]
+    write_arrow(pa.Table.from_arrays(arrays, schema=_REJECTED), part_file(work, "rejected", number))
+    write_arrow(table_of(kept, packed), part_file(work, "kept", number))  # last: its presence says that the part is done
 
 # %% ../../nbs/api/28_preparation.ipynb #0ade7c2c
-def _write_shard(kept_paths: list[Path], drop: list[list[int]], out: Path) -> None:
-    tables = []
-    for path, rows in zip(kept_paths, drop, strict=True):
-        table = read_table(path)
+def _write_shard(parts: range, number: int, drop: pa.Table, out: Path) -> None:
+    """Write one shard, and what `_finish` needs of it: its rejected entries, and a few numbers for each crystal."""
+    work = out / "work"
+    kept, rejected = [], []
+    for part in parts:
+        table, again = read_arrow(part_file(work, "kept", part)), drop.filter(pc.equal(drop["part"], part))
         keep = np.ones(table.num_rows, dtype=bool)
-        keep[rows] = False
-        tables.append(table.filter(pa.array(keep)))
-    write_table(pa.concat_tables(tables).combine_chunks(), out)
+        keep[again["row"].to_numpy()] = False
+        sizes = pc.list_value_length(table["numbers"]).take(again["row"])
+        columns = [table["id"].take(again["row"]), pa.repeat("duplicate", len(again)), again["detail"], sizes]
+        rejected += [read_arrow(part_file(work, "rejected", part)), pa.Table.from_arrays(columns, schema=_REJECTED)]
+        kept.append(table.filter(pa.array(keep)))
+    whole = pa.concat_tables(kept).combine_chunks()
+    properties = whole["properties"].to_pylist()
+    numbers = {
+        "formula": stable_numbers(whole["reduced_formula"].to_pylist()), "id": stable_numbers(whole["id"].to_pylist()),
+        "size": pc.list_value_length(whole["numbers"]),
+        "stable": np.array([metastable(text) for text in properties], dtype=bool), "said": split_said(properties),
+    }
+    write_arrow(pa.concat_tables(rejected), part_file(work, "left", number))
+    write_arrow(pa.table(numbers), part_file(work, "numbers", number))
+    write_table(whole, _shard(out, number))  # last: its presence says that the shard is done
+
+
+def _shard(out: Path, number: int) -> Path:
+    return out / "shards" / f"shard-{number:05d}.parquet"
 
 # %% ../../nbs/api/28_preparation.ipynb #b1d57811
-def _finish(out: Path, shards: list[Path], rejected: list[pa.Table], manifest: dict, options: _Options) -> None:
+def _finish(out: Path, shards: int, manifest: dict, options: _Options) -> None:
     """Write what concerns the corpus as a whole; `funnel.json` comes last and says that all is there."""
-    tables = [read_table(path, ["id", "reduced_formula", "numbers", "properties"]) for path in shards]
-    columns = {name: [v for t in tables for v in t[name].to_pylist()] for name in ("id", "reduced_formula")}
-    sizes = np.concatenate([sizes_of(t) for t in tables]) if tables else np.zeros(0, np.int64)
+    left = [part_file(out / "work", "left", i) for i in range(shards)]
+    tables = [read_arrow(part_file(out / "work", "numbers", i)) for i in range(shards)]
+    rows = [table.num_rows for table in tables]
+    numbers = {name: np.concatenate([t[name].to_numpy() for t in tables]) if tables else np.zeros(0, kind)
+               for name, kind in (("formula", np.uint64), ("id", np.uint64), ("size", np.int32), ("stable", bool), ("said", np.uint8))}
     if options.split == "paper":
-        stable = np.array([metastable(text) for t in tables for text in t["properties"].to_pylist()], dtype=bool)
-        split = paper_split(columns["reduced_formula"], sizes, stable, columns["id"])
+        split = paper_split(numbers["formula"], numbers["size"], numbers["stable"], numbers["id"])
     elif options.split == "given":
-        split = given_split([text for t in tables for text in t["properties"].to_pylist()])
+        split = given_split(numbers["said"])
     else:
-        split = formula_split(columns["reduced_formula"])
+        split = formula_split(numbers["formula"])
     write_table(pa.table({"split": pa.array(split, pa.uint8())}), out / "splits.parquet")
-    write_table(pa.concat_tables(rejected).combine_chunks(), out / "rejected.parquet")
-    manifest["shards"] = [{"file": f"shards/{path.name}", "rows": t.num_rows,
-                           "digest": hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()}
-                          for path, t in zip(shards, tables, strict=True)]
+    write_tables((read_arrow(path) for path in left), _REJECTED, out / "rejected.parquet")
+    manifest["shards"] = [{"file": f"shards/{_shard(out, i).name}", "rows": n, "digest": _digest(_shard(out, i))}
+                          for i, n in enumerate(rows)]
     write_json(manifest, out / "manifest.json")
-    write_json(funnel(rejected, sizes), out / "funnel.json")
+    write_json(count_funnel((read_arrow(path) for path in left), numbers["size"]), out / "funnel.json")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 # %% ../../nbs/api/28_preparation.ipynb #7b52009b
 def prepare_corpus(
@@ -161,33 +189,32 @@ def prepare_corpus(
 
     `basis` and `grid` are those with which crystals must be recoverable by `recovery` (None: do not ask);
     with `shear` one that is not may be kept in another cell of its lattice in which it is, marked by the property
-    `sheared`. `hull` is a Parquet file of `immutable_id` and `dft_hull` (eV an atom), joined to the properties by id.
+    `sheared`. `hull` is a table of `immutable_id` and `dft_hull` (eV an atom): a Parquet file, a folder of them or
+    `hf:OWNER/NAME`; it is joined to the properties by id.
     `workers` processes, or a Dask `scheduler` (address or client), share the work; the result is the same bit for bit.
     `limit` takes the first entries only. A run that was stopped resumes where it was when called again with the same arguments,
     and a finished corpus is opened. Raises `SourceError` for a source that cannot be read and `CorpusError` when
     `out_dir` holds something else or a worker dies.
     """
     check_grid(grid, basis)
-    for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")), ("split", split, ("formula", "paper", "given")),
+    for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")),
+                                 ("split", split, ("formula", "paper", "given")),
                                  ("recovery", recovery, ("paper", "robust", None))):
         if value not in allowed:
             raise CorpusError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     options = _Options(basis.bpd, basis.truncation, grid, cell, deduplicate, split, max_sites, limit, recovery, shear,
-                       None if hull is None else str(Path(hull).expanduser()))
-    if options.hull is not None:
-        check_hull(options.hull)
+                       None if hull is None else check_hull(hull))
     out, opened = Path(out_dir).expanduser(), open_source(source, _PART_SIZE).head(limit)
     manifest = _manifest(opened, options)
     if _claim(out, manifest):
         return Corpus(out)
+    if options.hull is not None and not (out / "work" / _HULL).is_file():
+        index_hull(options.hull, out / "work" / _HULL)
     with Pool(workers, scheduler, progress) as pool:
         rounds = _Rounds(out, pool, options)
-        kept, rejected = rounds.read(opened)
-        drop = rounds.duplicates(kept) if deduplicate else [{} for _ in kept]
-        shards = rounds.write(kept, drop)
-    tables = [with_duplicates(read_table(path), read_table(k, ["id", "numbers"]), d)
-              for path, k, d in zip(rejected, kept, drop, strict=True)]
-    _finish(out, shards, tables or [REJECTED.empty_table()], manifest, options)
+        rounds.read(opened)
+        shards = rounds.write(len(opened.parts), rounds.duplicates(len(opened.parts)))
+    _finish(out, shards, manifest, options)
     shutil.rmtree(out / "work")
     corpus = Corpus(out)
     if not len(corpus):
@@ -201,8 +228,7 @@ def _manifest(source: Source, options: _Options) -> dict:
 
     digest = source.digest
     if options.hull is not None:
-        with open(options.hull, "rb") as file:
-            digest += hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        digest += hull_digest(options.hull)
     return {"format": FORMAT, "version": __version__, "source": source.name, "digest": digest,
             "entries": len(source), "options": asdict(options)}
 
@@ -239,7 +265,7 @@ def _folders(out: Path) -> None:
     """Folders for parts and shards, without what a killed run had half written."""
     for folder in (out / "work", out / "shards"):
         folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(".*.parquet.*"):
+        for leftover in folder.glob(".*"):
             leftover.unlink()
 
 # %% ../../nbs/api/28_preparation.ipynb #fa35e192
@@ -255,39 +281,34 @@ class _Rounds:
     def work(self) -> Path:
         return self.out / "work"
 
-    def read(self, source: Source) -> tuple[list[Path], list[Path]]:
+    def read(self, source: Source) -> None:
         """Files of kept and of rejected entries, one each a part."""
-        n = len(source.parts)
-        kept = [self.work / f"kept-{i:05d}.parquet" for i in range(n)]
-        rejected = [self.work / f"rejected-{i:05d}.parquet" for i in range(n)]
         away = self.pool.workers > 1 or self.pool.scheduler is not None
-        tasks = [(_filter_part, (portable(part) if away else part, k, r, self.options), len(part))
-                 for part, k, r in zip(source.parts, kept, rejected, strict=True) if not k.is_file()]
+        tasks: list[Task] = [
+            (_filter_part, (portable(part) if away else part, i, self.work, self.options), len(part))
+            for i, part in enumerate(source.parts) if not part_file(self.work, "kept", i).is_file()]
         self.pool.run(tasks, len(source), "read and filter")
-        return kept, rejected
 
-    def duplicates(self, kept: list[Path]) -> list[dict[int, str]]:
-        """For each part: row → detail of its duplicates."""
-        buckets = buckets_of(kept)
-        files = [self.work / f"duplicates-{i:02d}.parquet" for i in range(len(buckets))]
-        tasks = [(find_duplicates, (bucket, kept, path), len(bucket))
-                 for bucket, path in zip(buckets, files, strict=True) if not path.is_file()]
+    def duplicates(self, parts: int) -> pa.Table:
+        """Part, row and detail of every duplicate, in the order of the source."""
+        if not self.options.deduplicate:
+            return collect([])
+        buckets = buckets_of(self.work, parts)
+        files = [part_file(self.work, "duplicates", i) for i in range(len(buckets))]
+        tasks: list[Task] = [(find_duplicates, (bucket, self.work, path), len(bucket))
+                             for bucket, path in zip(buckets, files, strict=True) if not path.is_file()]
         self.pool.run(tasks, sum(map(len, buckets)), "duplicates")
-        drop: list[dict[int, str]] = [{} for _ in kept]
-        for path in files:
-            for found in read_table(path).to_pylist():
-                drop[found["part"]][found["row"]] = found["detail"]
-        return drop
+        return collect(files)
 
-    def write(self, kept: list[Path], drop: list[dict[int, str]]) -> list[Path]:
-        """The shards."""
-        shards: list[Path] = []
+    def write(self, parts: int, drop: pa.Table) -> int:
+        """The shards, and how many there are."""
         tasks: list[Task] = []
-        for i, start in enumerate(range(0, len(kept), _PARTS_PER_SHARD)):
-            some = slice(start, start + _PARTS_PER_SHARD)
-            shards.append(self.out / "shards" / f"shard-{i:05d}.parquet")
-            if not shards[-1].is_file():
-                entries = len(kept[some])
-                tasks.append((_write_shard, (kept[some], [sorted(d) for d in drop[some]], shards[-1]), entries))
-        self.pool.run(tasks, len(kept), "write", " parts")
-        return shards
+        starts = range(0, parts, _PARTS_PER_SHARD)
+        places = np.searchsorted(drop["part"].to_numpy(), [*starts, parts])
+        for i, start in enumerate(starts):
+            mine = range(start, min(start + _PARTS_PER_SHARD, parts))
+            if not _shard(self.out, i).is_file():
+                some = drop.slice(places[i], places[i + 1] - places[i]).combine_chunks()
+                tasks.append((_write_shard, (mine, i, some, self.out), len(mine)))
+        self.pool.run(tasks, parts, "write", " parts")
+        return len(starts)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..crystal import Crystal
@@ -23,8 +22,8 @@ from .packing import DENOMINATOR
 from ..errors import CrystalError, SourceError
 
 # %% auto #0
-__all__ = ['OnReject', 'Sample', 'Part', 'built_in', 'read_built_in', 'read_in_hand', 'portable', 'open_parquet', 'schema_of',
-           'read_parquet', 'hub_dataset', 'read_hub', 'check_hull', 'join_hull']
+__all__ = ['OnReject', 'Sample', 'Part', 'cut', 'read_broken', 'built_in', 'read_built_in', 'read_in_hand', 'portable',
+           'open_parquet', 'schema_of', 'read_parquet', 'hub_dataset', 'read_hub']
 
 # %% ../../nbs/api/22_readers.ipynb #1b645389
 class Sample(NamedTuple):
@@ -40,7 +39,10 @@ OnReject = Callable[[str, str, str], None]  # (id, reason, detail in words)
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source: entries `start` … `stop` of `where`, as `kind` reads them."""
+    """A piece of a source: entries `start` … `stop` of `where`, as `kind` reads them.
+
+    `payload` is what the reader needs to find them: one thing for each entry in a tuple, or one for all.
+    """
 
     kind: str
     where: str
@@ -50,6 +52,25 @@ class Part:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    def head(self, n: int) -> Part:
+        """The first `n` entries."""
+        stop = min(self.stop, self.start + n)
+        payload = self.payload[: stop - self.start] if isinstance(self.payload, tuple) else self.payload
+        return Part(self.kind, self.where, self.start, stop, payload)
+
+
+def cut(kind: str, where: str, n: int, size: int, payload: Any = None) -> list[Part]:
+    """n entries in parts of at most `size`; a tuple of one thing for each entry is cut along."""
+    each = payload if isinstance(payload, tuple) else None
+    return [Part(kind, where, start, stop, payload if each is None else each[start:stop])
+            for start in range(0, n, size) for stop in [min(start + size, n)]]
+
+
+def read_broken(part: Part, reject: OnReject) -> Iterator[Sample]:
+    """Reader of a file that cannot be opened, among others that can: one entry, and why."""
+    reject(Path(part.where).name, "unreadable", part.payload)
+    yield from ()
 
 # %% ../../nbs/api/22_readers.ipynb #c1dfd96e
 @lru_cache(maxsize=2)
@@ -160,7 +181,10 @@ def read_parquet(part: Part, reject: OnReject) -> Iterator[Sample]:
     try:
         table = _row_group(path, group, Path(path).stat().st_mtime_ns).slice(part.start, len(part))
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path} is damaged in row group {group} ({error}); fetch it again") from error
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        for i in range(part.start, part.stop):
+            reject(f"{Path(path).stem}:{group}:{i}", "damaged", f"row group {group} cannot be read ({line}); fetch it again")
+        return
     schema = schema_of(table.column_names, path)
     for i, row in enumerate(table.to_pylist()):
         keys = (row.get(key) for key in ("material_id", "immutable_id", "id"))
@@ -198,28 +222,3 @@ def read_hub(part: Part, reject: OnReject) -> Iterator[Sample]:
             yield _row_to_sample(row, schema, name)
         except CrystalError as error:
             reject(name, error.reason, str(error))
-
-# %% ../../nbs/api/22_readers.ipynb #fa35e192
-def check_hull(path: str) -> None:
-    """Raise `SourceError` when `path` is no Parquet file with `immutable_id` and `dft_hull`."""
-    try:
-        columns = set(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"the hull table {path} cannot be read as Parquet ({line})") from error
-    missing = {"immutable_id", "dft_hull"} - columns
-    if missing:
-        raise SourceError(f"the hull table {path} lacks the column(s) {', '.join(sorted(missing))}")
-
-
-def join_hull(samples: Sequence[Sample], path: str) -> list[Sample]:
-    """The samples, `dft_hull` (eV an atom) among the properties of those whose id the table knows."""
-    if not samples:
-        return []
-    found: dict[str, float] = {}
-    wanted = pa.array([sample.id for sample in samples], pa.string())
-    with pq.ParquetFile(path, memory_map=True) as table:
-        for batch in table.iter_batches(columns=["immutable_id", "dft_hull"]):
-            mine = batch.filter(pc.is_in(batch["immutable_id"].cast(pa.string()), wanted)).to_pylist()
-            found |= {row["immutable_id"]: row["dft_hull"] for row in mine if row["dft_hull"] is not None}
-    return [s._replace(properties={**s.properties, "dft_hull": found[s.id]}) if s.id in found else s for s in samples]

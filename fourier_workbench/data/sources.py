@@ -24,8 +24,10 @@ from fourier_workbench.data.readers import (
     Part,
     Sample,
     built_in,
+    cut,
     hub_dataset,
     open_parquet,
+    read_broken,
     read_built_in,
     read_hub,
     read_in_hand,
@@ -54,10 +56,8 @@ class Source:
         parts, left = [], len(self) if limit is None else limit
         for part in self.parts:
             if left > 0:
-                stop = min(part.stop, part.start + left)
-                payload = part.payload[: stop - part.start] if part.kind == "in hand" else part.payload
-                parts.append(Part(part.kind, part.where, part.start, stop, payload))
-                left -= len(part)
+                parts.append(part.head(left))
+                left -= len(parts[-1])
         return Source(self.name, tuple(parts), self.digest)
 
 # %% ../../nbs/api/23_sources.ipynb #c1dfd96e
@@ -80,17 +80,20 @@ def _digest_files(root: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _cut(kind: str, where: str, n: int, size: int, payload: Any = None) -> list[Part]:
-    return [Part(kind, where, start, min(start + size, n), payload) for start in range(0, n, size)]
+def _parquet_parts(path: Path, size: int) -> list[Part]:
+    metadata = open_parquet(path).metadata
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    return [part for group, n in enumerate(rows) for part in cut("parquet", str(path), n, size, group)]
 
 
-def _parquet_parts(root: Path, names: Sequence[str], size: int) -> list[Part]:
-    parts = []
-    for name in names:
-        metadata = open_parquet(root / name).metadata
-        for group in range(metadata.num_row_groups):
-            parts += _cut("parquet", str(root / name), metadata.row_group(group).num_rows, size, group)
-    return parts
+def _file_parts(path: Path, kind: str, size: int) -> list[Part]:
+    """Parts of one file that holds many crystals. Raises `SourceError` when it holds none."""
+    if kind == "parquet":
+        return _parquet_parts(path, size)
+    n, index = index_file(kind, path)
+    if not n:
+        raise SourceError(f"{path} holds no crystals that can be read")
+    return cut(kind, str(path), n, size, index)
 
 # %% ../../nbs/api/23_sources.ipynb #902ba3cd
 def _open_path(path: Path, size: int) -> tuple[list[Part], str]:
@@ -116,16 +119,22 @@ def _open_path(path: Path, size: int) -> tuple[list[Part], str]:
 
 
 def _parts_of(root: Path, names: list[str], kind: str, size: int) -> list[Part]:
-    if kind == "parquet":
-        return _parquet_parts(root, names, size)
+    """Parts of all files. One that cannot be opened is an error when it is the only one, else one rejected entry."""
     if kind == "files":
-        return _cut(kind, str(root), len(names), min(size, 256), tuple(names))
-    parts = []
+        return cut(kind, str(root), len(names), min(size, 256), tuple(names))
+    parts: list[Part] = []
+    problems: list[SourceError] = []
     for name in names:
-        n, index = index_file(kind, root / name)
-        parts += _cut(kind, str(root / name), n, size, index)
-    if not parts:
-        raise SourceError(f"{root / names[0]} holds no crystals that can be read")
+        try:
+            parts += _file_parts(root / name, kind, size)
+        except SourceError as error:
+            problems.append(error)
+            parts.append(Part("broken", str(root / name), 0, 1, str(error)))
+    if len(problems) == len(names):
+        raise problems[0]
+    if problems:
+        warnings.warn(f"{len(problems)} of {len(names)} files of {root} cannot be read and count as one rejected entry each; "
+                      f"the first: {problems[0]}", stacklevel=4)
     return parts
 
 # %% ../../nbs/api/23_sources.ipynb #fe5dbbce
@@ -171,7 +180,7 @@ def project_source(name: str, entries: Sequence[dict], part_size: int = 2048) ->
     """A source of entries of the Materials Project. Raises `SourceError` when there are none."""
     if not entries:
         raise SourceError(f"the Materials Project has nothing under {name!r}; write a system as mp:Li-Fe-O")
-    parts = [Part("json", name, p.start, p.stop, tuple(entries)) for p in _cut("json", name, len(entries), part_size)]
+    parts = cut("json", name, len(entries), part_size, tuple(entries))
     return Source(name, tuple(parts), hashlib.blake2b(json.dumps(entries, default=str).encode(), digest_size=16).hexdigest())
 
 # %% ../../nbs/api/23_sources.ipynb #17ba0791
@@ -186,26 +195,24 @@ def open_source(source: str | Path | Source | Sequence, part_size: int = 2048) -
         samples, digest = _in_hand(source)
         if not samples:
             raise SourceError("the list of crystals is empty; give at least one")
-        parts = _cut("in hand", "", len(samples), part_size)
-        carried = (Part(p.kind, p.where, p.start, p.stop, samples[p.start : p.stop]) for p in parts)
-        return Source("in hand", tuple(carried), digest)
+        return Source("in hand", tuple(cut("in hand", "", len(samples), part_size, samples)), digest)
     name = str(source)
     if name in ("embedded", "decorated"):
         digest = f"{name} {prototypes.digest()}"
-        return Source(name, tuple(_cut(name, "", len(built_in(name)), part_size)), digest)
+        return Source(name, tuple(cut(name, "", len(built_in(name)), part_size)), digest)
     if name.startswith("mp:"):
         return project_source(name, materials_project(name.removeprefix("mp:")), part_size)
     if name.startswith("hf:"):
         rows = hub_dataset(name)
         schema_of(rows.column_names, name)
-        return Source(name, tuple(_cut("hub", name, len(rows), part_size)), str(getattr(rows, "_fingerprint", name)))
+        return Source(name, tuple(cut("hub", name, len(rows), part_size)), str(getattr(rows, "_fingerprint", name)))
     parts, digest = _open_path(Path(name).expanduser(), part_size)
     return Source(name, tuple(parts), digest)
 
 # %% ../../nbs/api/23_sources.ipynb #7b52009b
 READERS: dict[str, Callable[[Part, OnReject], Iterator[Sample]]] = {
     "embedded": read_built_in, "decorated": read_built_in, "in hand": read_in_hand, "parquet": read_parquet,
-    "hub": read_hub, **FORMAT_READERS,
+    "hub": read_hub, "broken": read_broken, **FORMAT_READERS,
 }
 
 

@@ -78,8 +78,7 @@ def read_files(part: Part, reject: OnReject) -> Iterator[Sample]:
         text = (Path(part.where) / name).read_text(encoding="utf-8", errors="replace")
         return crystal_of_text(text, PurePosixPath(name).name), {}
 
-    names = part.payload[part.start : part.stop]
-    yield from samples_of(((entry_id(name), partial(make, name)) for name in names), reject)
+    yield from samples_of(((entry_id(name), partial(make, name)) for name in part.payload), reject)
 
 # %% ../../nbs/api/22_texts.ipynb #fe5dbbce
 _CUT = "\0"  # stands in the index for what the end of the archive has lost
@@ -121,7 +120,7 @@ def index_archive(path: Path) -> list[str]:
 # %% ../../nbs/api/22_texts.ipynb #0ade7c2c
 def read_archive(part: Part, reject: OnReject) -> Iterator[Sample]:
     """Reader of structures in an archive."""
-    path, names = Path(part.where), part.payload[part.start : part.stop]
+    path, names = Path(part.where), part.payload
     if names and names[-1] == _CUT:
         names = names[:-1]
         reject(path.name, "truncated", "the archive is cut off; what came before the cut was read")
