@@ -158,8 +158,8 @@ def _finish(out: Path, shards: int, manifest: dict, options: _Options) -> None:
     left = [part_file(out / "work", "left", i) for i in range(shards)]
     tables = [read_arrow(part_file(out / "work", "numbers", i)) for i in range(shards)]
     rows = [table.num_rows for table in tables]
-    numbers = {name: np.concatenate([t[name].to_numpy() for t in tables]) if tables else np.zeros(0, kind)
-               for name, kind in (("formula", np.uint64), ("id", np.uint64), ("size", np.int32), ("stable", bool), ("said", np.uint8))}
+    kinds = {"formula": np.uint64, "id": np.uint64, "size": np.int32, "stable": bool, "said": np.uint8}
+    numbers = {name: np.concatenate([np.zeros(0, kind), *(t[name].to_numpy() for t in tables)]) for name, kind in kinds.items()}
     if options.split == "paper":
         split = paper_split(numbers["formula"], numbers["size"], numbers["stable"], numbers["id"])
     elif options.split == "given":
