@@ -1,31 +1,76 @@
 """The documentation's builder turns what nbdev and Jupyter write into pages that load nothing from elsewhere."""
 
+import importlib
 import json
 import re
 import shutil
 from pathlib import Path
+from types import FunctionType, SimpleNamespace
 
 import plotly
 import pytest
-from build_docs import figure_html, make_local, opening, relative_links
+from build_docs import document_cell, figure_html, make_local, relative_links, share_scripts
+from reference import SECTIONS, by_name, cited, documentation, link_names, link_sections, rooms, signature, symbols
 
 from browser import Browser
 from project import ROOT
 
 
-def test_links_start_at_the_page_and_lose_notebook_numbers() -> None:
-    assert relative_links("[`Crystal`](/api/crystal.html#crystal)", "../") == (
-        '<a href="../api/crystal.html#crystal"><code>Crystal</code></a>'
-    )
+def test_links_lead_to_pages_named_by_module() -> None:
     assert relative_links("[more](../api/02_crystal.ipynb#in)", "../") == "[more](../api/crystal.ipynb#in)"
+    assert relative_links("[more](../api/72_ladder.ipynb)", "../") == "[more](../api/widgets.ladder.ipynb)"
     assert relative_links("[more](explore_a_crystal.ipynb)", "") == "[more](explore_a_crystal.ipynb)"
     assert relative_links("[how](../CONTRIBUTING.md)", "") == "[how](CONTRIBUTING.md)"
+    assert relative_links("![see](../docs/static/a.svg)", "") == "![see](_static/a.svg)"
     assert relative_links("[far](https://example.org/01_a.ipynb)", "") == "[far](https://example.org/01_a.ipynb)"
 
 
-def test_a_page_opens_with_its_title() -> None:
-    assert opening("---\ndescription: What it is\ntitle: Crystal\n---\n") == "# Crystal\n\n> What it is"
-    assert opening("---\ntitle: Crystal\n---\n") == "# Crystal"
+def test_names_in_prose_are_links_and_code_stays_code() -> None:
+    assert link_names("use `encode(…)` or `Generator.sample`") == (
+        "use [`encode(…)`](#api-representation.fourier-encode) or [`Generator.sample`](#api-generation.generate-generator.sample)"
+    )
+    for text in ("```\n`encode`\n```", "    `encode`", "# `encode`", "[`encode`](x.md)", "`no such name`", "``encode``"):
+        assert link_names(text) == text
+    assert "api-widgets.ladder-" in link_names("`LadderView`") and "(#" not in link_names("`train`"), "two rooms have a train"
+
+
+def test_citations_of_the_paper_are_links() -> None:
+    assert cited("Draws (paper 4.2, H), as App. D.3 and the paper 5.1 say; E stands alone") == ["4.2", "H", "D.3", "5.1"]
+    assert link_sections("(paper 4.1, E.1–E.3)") == "(paper [4.1](#paper-4-1), [E.1](#paper-e-1)–[E.3](#paper-e-3))"
+    assert link_sections("paper Aluminium, paper 42") == "paper Aluminium, paper 42"
+    unknown = {s for here in symbols().values() for each in here.values() for s in cited(each.doc)} - SECTIONS.keys()
+    assert not unknown, f"docstrings cite sections that tools/reference.py does not know: {unknown}"
+
+
+def test_a_name_is_documented_with_signature_errors_source_and_readers() -> None:
+    seen = {"fourier_workbench.representation.fourier.encode": [("tutorials/explore_a_crystal", "Explore")]}
+    text = document_cell("#| export\ndef encode():\n    pass", "fourier_workbench.representation.fourier", seen, "../")
+    for part in ("(api-representation.fourier-encode)=", "crystals: Sequence[Crystal]", "-> FourierCrystals", "#paper-3-1",
+                 "[Explore](../tutorials/explore_a_crystal.ipynb)", "<summary>Source</summary>", "RepresentationError"):
+        assert part in text, part
+    whole = documentation(by_name()["Generator"], {}, "")
+    assert "`Generator.noise_control`" in whole, "methods of private bases are its own"
+    assert "rms_bias: bool = True  # complex bias" in signature(by_name()["TransformerConfig"]), "comments on fields are kept"
+
+
+def test_every_public_name_has_a_docstring_and_a_place() -> None:
+    for room, names in rooms().items():
+        for name in names:
+            symbol = by_name().get(f"{room}.{name}") or by_name().get(name)
+            thing = getattr(importlib.import_module(room), name)
+            assert symbol is not None or not isinstance(thing, (type, FunctionType)), f"{room}.{name} is documented nowhere"
+    everything = [each for here in symbols().values() for each in here.values()]
+    bare = [f"{s.module}.{s.name}" for s in everything if not s.doc and not s.name.endswith(".forward")]
+    assert not bare, bare
+
+
+def test_scripts_of_views_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("build_docs.STATIC", tmp_path)
+    models = {name: {"state": {"_esm": "x" * 1000, "_css": "short", "title": name}} for name in "ab"}
+    metadata = {"widgets": {"application/vnd.jupyter.widget-state+json": {"state": models}}}
+    (kept,) = share_scripts(SimpleNamespace(metadata=metadata))
+    assert models["a"]["state"]["_esm"] == models["b"]["state"]["_esm"] == f"shared:{kept.stem}"
+    assert "x" * 1000 in kept.read_text() and models["a"]["state"]["_css"] == "short"
 
 
 @pytest.mark.parametrize("up", ["", "../"])

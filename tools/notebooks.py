@@ -1,16 +1,19 @@
 """Run notebooks, and keep what they printed and drew for the documentation.
 
 In: a notebook of nbs/. Out: the same notebook with outputs under build/executed/, stamped with the hash of everything
-that decided them: its own cells, the library, the lock. `make test` runs every notebook; `make docs` takes what the
-tests left and runs only what is missing or stale.
+that decided them: its own cells, the library, the lock, the results of benchmarks, Python. `make test` and `make docs` share
+these copies, also while both are at work: whoever comes first runs a notebook, the others wait for it and take what it left.
 
     .venv/bin/python tools/notebooks.py nbs/api/02_crystal.ipynb ...     run these (all, when none is named)
 """
 
+import fcntl
 import hashlib
 import os
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,9 +47,10 @@ class Runner(NotebookClient):
 
 @cache
 def library_hash() -> str:
-    "Hash of all that notebooks share: the exported library with its data, and the lock."
-    digest = hashlib.sha256()
-    for path in [*sorted(LIBRARY.rglob("*")), ROOT / "constraints.txt", ROOT / "settings.ini"]:
+    "Hash of all that notebooks share: the exported library with its data, results they show, the lock, Python."
+    digest = hashlib.sha256(sys.version.encode())
+    shared = [ROOT / "constraints.txt", ROOT / "settings.ini"]
+    for path in [*sorted(LIBRARY.rglob("*")), *sorted((ROOT / "benchmarks").rglob("*.json")), *shared]:
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -79,18 +83,31 @@ def run(path: Path) -> Path:
     notebook.metadata["fourier_workbench"] = {"key": key(path)}
     kept = executed_path(path)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, kept)
+    part = kept.with_suffix(".part")
+    nbformat.write(notebook, part)
+    part.replace(kept)
     return kept
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    "Keeps other processes and threads from the executed copy of the notebook at `path`."
+    lock = executed_path(path).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def executed(path: Path) -> Path:
     "The executed copy of the notebook at `path`, made now if there is none or something has changed since."
     kept = executed_path(path)
-    if kept.exists():
-        stamp = nbformat.read(kept, as_version=4).metadata.get("fourier_workbench", {})
-        if stamp.get("key") == key(path):
-            return kept
-    return run(path)
+    with alone(path):
+        if kept.exists():
+            stamp = nbformat.read(kept, as_version=4).metadata.get("fourier_workbench", {})
+            if stamp.get("key") == key(path):
+                return kept
+        return run(path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,159 @@
+"""The site as its readers have it: built without warnings, whole, alive from a file, asking no other host for anything."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from build_docs import PACKAGES, SITE, MissingPackage, fetch
+from playwright.sync_api import Page
+
+from browser import Browser
+from project import ROOT
+
+LIVE = ("tutorials/explore_a_crystal", "tutorials/generate_crystals", "explanations/recovery")
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    "The built site; notebooks that ran already are not run again, pages that did not change not rendered again."
+    try:
+        for package in PACKAGES:
+            fetch(package)
+    except MissingPackage as error:
+        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
+    built = subprocess.run([sys.executable, "tools/build_docs.py"], cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, f"the site does not build without warnings:\n{built.stdout[-2000:]}\n{built.stderr[-6000:]}"
+    return SITE
+
+
+class Links(HTMLParser):
+    "Addresses a page links to or loads, and the places in it that can be linked to."
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.linked: list[str] = []
+        self.loaded: list[str] = []
+        self.places: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        "Note what an element points to."
+        given = dict(attrs)
+        self.places |= {given[name] or "" for name in ("id", "name") if name in given}
+        if tag == "a" and given.get("href"):
+            self.linked.append(given["href"] or "")
+        elif tag in ("script", "img", "source", "iframe", "video") and given.get("src"):
+            self.loaded.append(given["src"] or "")
+        elif tag == "link" and given.get("href") and given.get("rel") not in ("index", "search", "next", "prev", "canonical"):
+            self.loaded.append(given["href"] or "")
+
+
+def pages(site: Path) -> list[Path]:
+    "All pages of the site."
+    return sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+
+
+def test_no_link_is_dead_and_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    seen = {path: Links(path) for path in pages(site)}
+    assert len(seen) > 60
+    dead, foreign = [], []
+    for path, links in seen.items():
+        for address in [*links.linked, *links.loaded]:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                if address in links.loaded and parts.scheme != "data":
+                    foreign.append((path.name, address))
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists() or (parts.fragment and target in seen and unquote(parts.fragment) not in seen[target].places):
+                dead.append((path.relative_to(site).as_posix(), address))
+    assert not dead, dead[:20]
+    assert not foreign, foreign[:20]
+
+
+def test_every_name_is_documented_and_leads_back_to_the_paper(site: Path) -> None:
+    encode = (site / "api/representation.fourier.html").read_text(encoding="utf-8")
+    section = re.search(r'id="api-representation-fourier-encode".*?<details', encode, re.S)
+    assert section, "encode has a place of its own"
+    for needed in ("FourierCrystals", "grid", "../paper/sections.html#paper-3-1", "explore_a_crystal.html", "errors.html"):
+        assert needed in section[0], needed
+    paper = (site / "paper/sections.html").read_text(encoding="utf-8")
+    assert "../api/representation.fourier.html#api-representation-fourier-encode" in paper
+    assert "../explanations/representation.html" in paper
+    tutorial = (site / "tutorials/explore_a_crystal.html").read_text(encoding="utf-8")
+    assert "../api/crystal.html#api-crystal-crystal" in tutorial, "names in prose are links"
+
+
+def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:
+    page = browser.page()
+    wrong = []
+    for path in pages(site):
+        page.goto(path.as_uri(), wait_until="load")
+        if page.locator(".plotly-figure").count():
+            page.locator(".plotly-figure .main-svg").first.wait_for(state="attached")
+        if page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
+            page.locator(".fw, .jupyter-widgets").first.wait_for(state="attached")
+        if browser.complaints() or browser.blocked or browser.failed:
+            wrong.append((path.relative_to(site).as_posix(), browser.complaints()[:2], browser.blocked[:2], browser.failed[:2]))
+            browser.console.clear(), browser.blocked.clear(), browser.failed.clear()
+    assert not wrong, wrong
+
+
+def drag(page: Page, selector: str) -> None:
+    "Drag across the middle of the first element of a kind."
+    box = page.locator(selector).first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 6):
+        page.mouse.move(x + 12 * step, y + 5 * step)
+    page.mouse.up()
+
+
+def test_structures_turn_and_sliders_move_without_a_kernel(site: Path, browser: Browser) -> None:
+    page = browser.page(site / "tutorials/explore_a_crystal.html")
+    scene = page.locator(".fw-scene canvas").first
+    scene.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    before = scene.screenshot()
+    drag(page, ".fw-scene canvas")
+    page.wait_for_timeout(800)
+    assert scene.screenshot() != before, "a structure turns under the mouse"
+    slider = page.locator(".fw input[type=range]").first
+    before = scene.screenshot()
+    slider.evaluate("node => { node.value = node.max; node.dispatchEvent(new Event('input', {bubbles: true})); }")
+    page.wait_for_timeout(1500)
+    assert scene.screenshot() != before, "the isolevel slider changes the surface"
+    assert not browser.complaints() and not browser.blocked
+
+
+def test_a_trajectory_plays_without_a_kernel(site: Path, browser: Browser) -> None:
+    page = browser.page(site / "tutorials/generate_crystals.html")
+    player = page.locator(".fw", has=page.locator("[data-time]")).first
+    player.scroll_into_view_if_needed()
+    time = player.locator("[data-time]").first
+    before = time.input_value()
+    player.focus()
+    page.keyboard.press(" ")
+    page.wait_for_function("([node, before]) => node.value !== before", arg=[time.element_handle(), before])
+    assert not browser.complaints()
+
+
+def test_search_works_from_a_file(site: Path, browser: Browser) -> None:
+    page = browser.page(site / "index.html")
+    page.locator("input[name=q]").first.fill("null space")
+    page.keyboard.press("Enter")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    titles = results.all_inner_texts()
+    assert any("recovery" in title.lower() or "null" in title.lower() for title in titles), titles
+    results.first.click()
+    page.wait_for_load_state("load")
+    assert "search.html" not in page.url
+    assert not browser.complaints() and not browser.blocked and not browser.failed
