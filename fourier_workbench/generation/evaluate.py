@@ -233,7 +233,7 @@ def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any 
              questions: Sequence[str] | None = None,
              directory: Path | str | None = None, workers: int | None = None, limit: float = 20.0, seed: int = 0,
              progress: bool = True) -> EvaluationReport:
-    """Judge samples (method.md 13); every rate's denominator is all of them, rejected ones included.
+    """Judge samples; every rate's denominator is all of them, rejected ones included.
 
     `samples`: a result, crystals (None where rejected; pymatgen's and ASE's too), or a path: what `fwb sample` wrote, a
     folder or archive of CIFs, extended XYZ, CSV with a column cif, JSON(.gz) of pymatgen's dictionaries, Parquet.
