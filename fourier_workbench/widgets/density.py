@@ -5,6 +5,7 @@
 # %% ../../nbs/api/71_density.ipynb #da4b9237
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -88,24 +89,32 @@ def encoded(crystal: Crystal, bpd: int, grid: int = 48) -> tuple[FourierCrystals
     return fourier, basis
 
 # %% ../../nbs/api/71_density.ipynb #17ba0791
-def density_figure(crystal: Crystal, bpd: int = 9, sigmas: float = 2.0, grid: int = 48, scheme: Scheme = "jmol") -> go.Figure:
-    """Isosurfaces of each species `sigmas` σ above its mean, with the atoms; axes in Å."""
-    crystal = crystal.right_handed()
+def density_figure(
+    crystal: Crystal, bpd: int = 9, sigmas: float | Sequence[float] = 2.0, grid: int = 48, scheme: Scheme = "jmol"
+) -> go.Figure:
+    """Isosurfaces of each species `sigmas` σ above its mean (several get a slider, alive without a kernel) and atoms, in Å."""
+    crystal, levels = crystal.right_handed(), [float(s) for s in np.atleast_1d(np.asarray(sigmas))]
     fourier, basis = encoded(crystal, bpd, grid)
+    densities = density(fourier.coefficients[0, : len(crystal.species)], basis, grid).numpy()
     figure = go.Figure()
-    for slot, z in enumerate(crystal.species):
-        rho = density(fourier.coefficients[0, slot], basis, grid).numpy()
-        (x, y, w), (i, j, k) = (a.T for a in isosurface(rho, level_at(rho, sigmas), crystal.lattice)[::2])
-        figure.add_mesh3d(x=x, y=y, z=w, i=i, j=j, k=k, color=element_colour(z, scheme), opacity=0.45, name=symbol(z),
-                          showlegend=True)
+    for n, level in enumerate(levels):
+        for rho, z in zip(densities, crystal.species, strict=True):
+            (x, y, w), (i, j, k) = (a.T for a in isosurface(rho, level_at(rho, level), crystal.lattice)[::2])
+            figure.add_mesh3d(x=x, y=y, z=w, i=i, j=j, k=k, color=element_colour(z, scheme), opacity=0.45, name=symbol(z),
+                              showlegend=True, visible=n == len(levels) // 2)
     atoms = pd.DataFrame(drawn_atoms(crystal, scheme, size=0.24))
     figure.add_scatter3d(x=atoms.x, y=atoms.y, z=atoms.z, mode="markers", name="atoms", text=atoms.text, hoverinfo="text",
                          marker={"size": 20 * atoms.radius, "color": atoms.colour, "line": {"width": 0}})
-    styled(figure, f"{pretty(crystal.reduced_formula)}: species densities at {sigmas:g} σ, {bpd}³ waves", "", "", 480)
+    at = f" at {levels[0]:g} σ" if len(levels) == 1 else ""
+    styled(figure, f"{pretty(crystal.reduced_formula)}: species densities{at}, {bpd}³ waves", "", "", 480)
+    if not at:
+        each = [[n == m for m in range(len(levels)) for _ in crystal.species] + [True] for n in range(len(levels))]
+        steps = [{"label": f"{s:g}", "method": "restyle", "args": ["visible", on]} for s, on in zip(levels, each, strict=True)]
+        figure.update_layout(sliders=[{"active": len(levels) // 2, "currentvalue": {"prefix": "isolevel (σ): "}, "steps": steps}])
     axis = {"backgroundcolor": "rgba(0,0,0,0)", "gridcolor": "rgba(128,128,128,0.3)"}
     return figure.update_layout(scene={"aspectmode": "data"} | {f"{v}axis": axis | {"title": f"{v} (Å)"} for v in "xyz"})
 
-
+# %% ../../nbs/api/71_density.ipynb #5c9e21d7
 def wave_figure(crystal: Crystal, z: int | None = None, bpd: int = 9, grid: int = 48) -> go.Figure:
     """|α| against |G| for one species (the first unless named), coloured by phase."""
     crystal = crystal.right_handed()
