@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--rows", nargs="*", default=[""], help="regular expressions: only variants that match one, beside the literal step")
+    parser.add_argument("--rows", nargs="*", default=[""], help="regular expressions: only variants that match one")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

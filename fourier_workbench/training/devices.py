@@ -63,10 +63,11 @@ class Layout:
         return self.devices * self.nodes
 
 # %% ../../nbs/api/54_devices.ipynb #672304c1
-def layout(devices: int | None = None, nodes: int | None = None) -> Layout:
+def layout(devices: int | None = None, nodes: int | None = None, batch: int | None = None) -> Layout:
     """What is asked for, or what the launcher says; by default one process a GPU, or one a CPU core, on this machine.
 
-    Raises `RecipeError` when the two contradict each other, and for several nodes without a launcher.
+    By default there are no more processes than can have four crystals each of a `batch` (one each, on GPUs). Raises
+    `RecipeError` when the two contradict each other, and for several nodes without a launcher.
     """
     if min(devices or 1, nodes or 1) < 1 or 0 in (devices, nodes):
         raise RecipeError(f"devices and nodes must be at least 1; got {devices} and {nodes}")
@@ -76,7 +77,8 @@ def layout(devices: int | None = None, nodes: int | None = None) -> Layout:
             raise RecipeError(f"{nodes} nodes need a launcher: prepend `srun --nodes={nodes} --ntasks-per-node={devices or 1}`, "
                               "or use torchrun on every node")
         # small networks: a process a core is faster than a thread a core, and waits less on a busy machine
-        return Layout(devices or torch.cuda.device_count() or cores())
+        there, least = (torch.cuda.device_count(), 1) if torch.cuda.is_available() else (cores(), 4)
+        return Layout(devices or min(there, max(1, batch // least) if batch else there))
     there = int(os.environ.get("GROUP_WORLD_SIZE") or os.environ.get("SLURM_NNODES") or 1)
     found = Layout(launcher.world_size() // there, there, external=True)
     if (devices or found.devices, nodes or found.nodes) != (found.devices, found.nodes):

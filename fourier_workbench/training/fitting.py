@@ -129,10 +129,11 @@ def fit(
 ) -> bool:
     """All stages of the recipe, going on where a killed run was; False when it was stopped. With `progress` its cost comes first.
 
-    Every batch is shared among `devices` processes on each of `nodes` (None: what there is, or what a launcher says);
+    Every batch is shared among `devices` processes on each of `nodes` (None: `layout` decides, or a launcher has);
     with more than one `corpus` must be a prepared `Corpus`. Raises as `fit_autoencoder`.
     """
-    run, plan = RunDirectory(directory), layout(devices, nodes)
+    smallest = min(stage.batch_size for stage in (recipe.autoencoder, recipe.diffuser, recipe.fine_tune) if stage is not None)
+    run, plan = RunDirectory(directory), layout(devices, nodes, smallest)
     if is_lead():
         recipe.to_json(run.path / "recipe.json")
         about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
@@ -146,7 +147,7 @@ def fit(
     else:
         work: Callable[..., bool] = _fit_process
         threads = cores() if plan.external else max(1, cores() // plan.devices)  # srun gives every task cores of its own
-        fabric = make_fabric(devices, nodes, engine=recipe.engine)
+        fabric = make_fabric(plan.devices, plan.nodes, engine=recipe.engine)
         done = fabric.launch(work, recipe.to_json(), corpus.path, run.path, threads, progress)
     if done and is_lead():
         run.set_status("done")
