@@ -679,6 +679,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                         'fourier_workbench/generation/cells.py')},
             'fourier_workbench.generation.checks': { 'fourier_workbench.generation.checks._contacts': ( 'api/checks.html#_contacts',
                                                                                                         'fourier_workbench/generation/checks.py'),
+                                                     'fourier_workbench.generation.checks._nearest_translations': ( 'api/checks.html#_nearest_translations',
+                                                                                                                    'fourier_workbench/generation/checks.py'),
                                                      'fourier_workbench.generation.checks.describe': ( 'api/checks.html#describe',
                                                                                                        'fourier_workbench/generation/checks.py'),
                                                      'fourier_workbench.generation.checks.is_valid': ( 'api/checks.html#is_valid',

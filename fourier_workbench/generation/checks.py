@@ -108,6 +108,18 @@ SYMPREC = 0.1  # Å
 SYMMETRY_BPD = 9
 
 
+def _nearest_translations(crystal: Crystal, rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    """Translations (k, 3) of operations (k, 3, 3), (k, 3) moved so that images lie nearest to their atoms, in the mean."""
+    strange = crystal.numbers[:, None] != crystal.numbers
+    out = translations.copy()
+    for k, rotation in enumerate(rotations):
+        apart = crystal.frac_coords - (crystal.frac_coords @ rotation.T + translations[k])[:, None]
+        apart -= np.round(apart)
+        far = np.square(apart @ crystal.lattice).sum(-1) + np.where(strange, np.inf, 0.0)
+        out[k] += apart[np.arange(len(crystal)), far.argmin(1)].mean(0)
+    return out
+
+
 def judge_symmetry(crystal: Crystal) -> dict[str, Any]:
     """`space_group` (1…230), `n_sites_primitive`, `symmetry_residual` of the worst operation, `symmetry_skipped`.
 
@@ -120,6 +132,8 @@ def judge_symmetry(crystal: Crystal) -> dict[str, Any]:
     from fourier_workbench.representation.symmetry import symmetry_operations, symmetry_residuals
 
     found, basis = symmetry_operations(crystal, SYMPREC), FourierBasis(SYMMETRY_BPD)
+    moves = _nearest_translations(crystal, found.rotations.numpy(), found.translations.numpy())
+    found = found._replace(translations=torch.from_numpy(moves))
     kinds, kind = np.unique(crystal.numbers, return_inverse=True)
     nodes = torch.from_numpy(snap(crystal.frac_coords, DENOMINATOR))
     alpha = coefficients_from_nodes(nodes, torch.from_numpy(kind), len(kinds), basis, DENOMINATOR)
