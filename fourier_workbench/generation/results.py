@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,12 @@ class SampleResult(_Draws):
 
     def __repr__(self) -> str:
         return f"SampleResult({len(self)} drawn, {self.funnel['kept']} crystals, {int(self.table['clean'].sum())} clean)"
+
+    def _repr_html_(self, most: int = 10) -> str:
+        """The first rows of the table, for a notebook."""
+        rows = self.table[["id", "formula", "n_sites", "residual", "valid", "clean", "reason"]].head(most)
+        more = f"<p>and {len(self) - most} more: gallery(result) shows them all</p>" if len(self) > most else ""
+        return f"<p>{escape(repr(self))}</p>{rows.to_html(index=False, na_rep='', border=0, float_format='%.2g')}{more}"
 
     @cached_property
     def table(self) -> pd.DataFrame:

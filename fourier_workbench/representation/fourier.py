@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float, Float32, Int64
+from pymatgen.core import Element
 from torch import Tensor
 
 from ..crystal import Crystal
@@ -181,6 +182,18 @@ class FourierCrystals:
 
     def __len__(self) -> int:
         return len(self.lattice)
+
+    def _repr_html_(self, most: int = 10) -> str:
+        """A table of the first crystals for a notebook: what stands in each slot, and how many atoms α₀ says."""
+        zero, rows = self.coefficients[:, :, self.coefficients.shape[2] // 2].real.tolist(), []
+        for i, kinds in enumerate(self.species[:most].tolist()):
+            atoms = " ".join(f"{Element.from_Z(z).symbol}<sub>{n:.3g}</sub>" for z, n in zip(kinds, zero[i], strict=True) if z)
+            volume = float(self.lattice[i, :3].sum().exp())  # det exp S = exp tr S
+            reason = self.reasons[i] if self.reasons else None
+            rows.append(f"<tr><td>{i}</td><td>{f'not encoded: {reason}' if reason else atoms}</td><td>{volume:.1f}</td></tr>")
+        head = f"{len(self)} crystals in reciprocal space, {self.coefficients.shape[2]} waves a species"
+        more = f"<p>and {len(self) - most} more</p>" if len(self) > most else ""
+        return f"<p>{head}</p><table><tr><th></th><th>species and α₀</th><th>volume (Å³)</th></tr>{''.join(rows)}</table>{more}"
 
     def __getitem__(self, index) -> FourierCrystals:
         """Some of the crystals, still as a batch."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -204,7 +205,12 @@ STAGES = ("autoencoder", "diffuser", "fine_tune")
 
 
 class _Extended(_Steered):
-    """A run that can be given more steps than were planned."""
+    """A run that can be given more steps than were planned, and that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        status = self.status
+        bar = f'<progress max="{max(status.total, 1)}" value="{status.step}"></progress>' if status.stage else ""
+        return f"<p><b>Run</b> {escape(str(self.directory))}<br>{bar} {escape(str(status))} · live: <code>watch(run)</code></p>"
 
     def extend(self, steps: int, stage: str | None = None, timeout: float = 300.0) -> None:
         """Train `steps` more in `stage` (default: where the run is) from its checkpoint on; a live run is stopped for it first.

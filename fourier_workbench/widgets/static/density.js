@@ -67,7 +67,7 @@ function render({ model, el }) {
     if (!t.mode) return;
     const orbit = model.get("scene").orbit, lit = new Set(orbit?.modes || []);
     const points = t.mode.map((mode, i) => ({
-      x: t.length[i], y: t.modulus[i], colour: circle(t.phase[i]), id: mode, on: mode === s.wave || lit.has(mode), r: mode === s.wave || lit.has(mode) ? 6 : 3.4,
+      x: t.length[i], y: t.modulus[i], colour: t.modulus[i] > 1e-3 ? circle(t.phase[i]) : "var(--fw-line)", id: mode, on: mode === s.wave || lit.has(mode), r: mode === s.wave || lit.has(mode) ? 6 : 3.4,
       opacity: orbit && !lit.has(mode) ? 0.25 : s.shell && (t.length[i] < s.shell[0] || t.length[i] > s.shell[1]) ? 0.25 : 1,
       text: `(${t.h[i]} ${t.k[i]} ${t.l[i]})  |α| ${show(t.modulus[i])}, phase ${show(t.phase[i] / Math.PI, 2)} π, |G| ${show(t.length[i])} Å⁻¹`,
     }));
