@@ -131,7 +131,7 @@ def sample(
 def evaluate(
     samples: Path, out: Path | None = None, /, reference: Path | None = None, target: Path | None = None, compare: int = 1000,
     coverage: int = 0, thresholds: Literal["MP-20", "Perov-5", "Carbon-24"] = "MP-20", workers: int = os.cpu_count() or 1,
-    limit: float = 20.0, seed: int = 0,
+    limit: float = 20.0, seed: int = 0, energies: Literal["none", "chgnet", "sevennet"] = "none", hull: str = "self",
 ) -> None:
     """Judge samples of any generator: rates with intervals, one Parquet row a structure, and an offline report.
 
@@ -147,6 +147,9 @@ def evaluate(
         workers: processes.
         limit: seconds a structure may take for each question.
         seed: which crystals of the target.
+        energies: relax all with this potential, two minutes each at most, and judge what is stable, unique and novel.
+        hull: against which: self, made by the same potential of the reference, or a table (Parquet, CSV; formula or id,
+            energy_per_atom) or JSON of entries.
     """
     from fourier_workbench.errors import EvaluationError
     from fourier_workbench.generation import evaluate as judge
@@ -157,9 +160,13 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is a file; give a directory for the results")
     report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
-                   workers=workers, limit=limit, seed=seed, directory=out)
+                   workers=workers, limit=limit, seed=seed, directory=out,
+                   energies=None if energies == "none" else energies, hull=hull)
     evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
+    for word in ("energies", "hull"):
+        if word in report.facts:
+            print(f"  {word}: {report.facts[word]}")
     for reason, n in report.facts["failures"].items():
         print(f"  failed: {reason:<40}{n:>7}")
     print("written: " + ", ".join(str(path) for path in sorted(out.iterdir())))

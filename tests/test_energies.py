@@ -13,9 +13,11 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 from pymatgen.entries.computed_entries import ComputedEntry
 
+from fourier_workbench.cli import main
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation import energies as energies_module
+from fourier_workbench.generation import evaluate
 from fourier_workbench.generation.energies import Energies
 from fourier_workbench.generation.hull import (
     LEVELS,
@@ -102,6 +104,37 @@ def test_halite_is_on_the_hull_and_its_rival_is_not(computed, monkeypatch: pytes
     assert table["stability_failure"].tolist() == [None, None, None, "no_crystal", None]
     with pytest.raises(EvaluationError, match="reference"):
         find_hull("self", {}, still, DRAWN)
+
+
+def test_evaluate_prints_stability_beside_its_hull(computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    energies, _, _ = computed
+    monkeypatch.setattr(energies_module, "run_limited", lambda *_, **__: pytest.fail("was computed again"))
+    options = {"workers": 1, "questions": ["sizes"], "compare": 0, "progress": False}
+    report = evaluate(DRAWN, KNOWN, energies=energies.single_point(), directory=tmp_path / "out", **options)
+    rates = report.rates.set_index("metric")
+    assert rates.loc["stable (0)", ["count", "denominator"]].tolist() == [2, 5]
+    assert rates.loc["S.U.N. (0)", "count"] == 0, "halite is known"
+    assert rates.loc["stable (0)", "definition"].endswith(report.facts["hull"])
+    assert "self-consistent, CHGNet" in report.facts["hull"]
+    assert rates.loc["stable (0)", "low"] < 0.4 < rates.loc["stable (0)", "high"]
+    saved = pd.read_parquet(tmp_path / "out" / "structures.parquet")
+    assert saved["e_above_hull"].notna().sum() == 4
+    assert saved["stability_failure"].dropna().tolist() == ["no_crystal"]
+    assert "E above hull, eV/atom" in repr(report)
+    table = pd.DataFrame({"formula": ["Na", "Cl", "NaCl"], "energy_per_atom": [-1.0, -1.0, -9.0]})
+    table.to_csv(tmp_path / "hull.csv", index=False)
+    other = evaluate(DRAWN, KNOWN, energies=energies.single_point(), hull=tmp_path / "hull.csv", **options)
+    assert other["stable (0.1)"] == 0
+    assert "table hull.csv, 3 formulas" in other.facts["hull"]
+
+
+def test_what_cannot_be_asked_is_refused_before_anything_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(EvaluationError, match="choose from chgnet"):
+        evaluate(DRAWN, KNOWN, energies="nonsense")
+    HALITE.to_cif(tmp_path / "halite.cif")
+    assert main(["evaluate", str(tmp_path), str(tmp_path / "out"), "--energies", "chgnet"]) == 2
+    assert "give a reference, or a table as the hull" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_elements_come_from_prototypes() -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..crystal import Crystal
 from ..data import Corpus
+from ..errors import EvaluationError
 from .cells import SAME, STRICT, Tolerance
 from .checks import CHECKS, OXIDATION_STATES, SYMPREC, package_version
 from .fingerprints import composition_fingerprint, structure_fingerprint, structure_hash
@@ -121,7 +122,7 @@ def _save(report: EvaluationReport, folder: Path) -> list[Path]:
     return paths
 
 
-ERRORS = ("L_four RMS", "lattice RMSE")  # numbers, not rates
+ERRORS = ("L_four RMS", "lattice RMSE", "RMSD to relaxed, Å", "E above hull, eV/atom")  # numbers, not rates
 
 
 def show(metric: str, value: float | None) -> str:
@@ -227,10 +228,35 @@ def _judge_slots(table: pd.DataFrame, drawn: Drawn) -> None:
         agree = ~(table["ghost"].astype(bool) | table["empty"].astype(bool))
         table["clean"] = table["valid"] & agree & (table["count_deviation"].astype(float) <= COUNT_DEVIATION)
 
+# %% ../../nbs/api/63_evaluate.ipynb #e5a1c0de
+def _computing(energies: Any, hull: Any, reference: Any, workers: int | None, directory: Path | str | None) -> Any:
+    """`Energies` of what was asked for: a name, an object, or None."""
+    if energies is not None and reference is None and str(hull) == "self":
+        raise EvaluationError("a self-consistent hull is made of reference crystals; give a reference, or a table as the hull")
+    if not isinstance(energies, str):
+        return energies
+    from fourier_workbench.generation.energies import Energies
+    from fourier_workbench.generation.potentials import POTENTIALS
+
+    if energies not in POTENTIALS:
+        raise EvaluationError(f"no potential {energies!r}; choose from {', '.join(POTENTIALS)}")
+    found = Energies(POTENTIALS[energies](), workers=workers, directory=directory)
+    found.potential.check()
+    return found
+
+
+def _with_energies(report: EvaluationReport, energies: Any, hull: Any, known: Reference, progress: bool) -> EvaluationReport:
+    """The report with energies, what is stable, and which hull says so."""
+    from fourier_workbench.generation.hull import judge_stability
+
+    table, rows, source = judge_stability(report.structures, report.crystals, energies, hull, known, progress=progress)
+    return replace(report, structures=table, rates=pd.concat([report.rates, pd.DataFrame(rows)], ignore_index=True),
+                   facts=report.facts | {"energies": energies.potential.words, "hull": source})
+
 # %% ../../nbs/api/63_evaluate.ipynb #ad581e57
 def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any = None, *, target: Any = None,
              compare: int = 1000, coverage: int = 0, thresholds: tuple[float, float] = THRESHOLDS["MP-20"],
-             questions: Sequence[str] | None = None,
+             questions: Sequence[str] | None = None, energies: Any = None, hull: Any = "self",
              directory: Path | str | None = None, workers: int | None = None, limit: float = 20.0, seed: int = 0,
              progress: bool = True) -> EvaluationReport:
     """Judge samples; every rate's denominator is all of them, rejected ones included.
@@ -240,14 +266,16 @@ def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any 
     `reference`: the training crystals as a `Corpus` (its train split), a path, crystals, or `by_formula` of them; without
     one nothing is said of novelty. `target`: what distributions and coverage are compared with (default: the reference, of
     a corpus its test split), on `compare` crystals of it; `coverage` of them get fingerprints (0.2 s each, needs matminer;
-    0: none), judged at `thresholds`. `questions`: of sizes, charges, symmetry. Everything runs in `workers` processes,
+    0: none), judged at `thresholds`. `questions`: of sizes, charges, symmetry. `energies`: "chgnet",
+    "sevennet" or `Energies`, to relax all and judge what is stable against `hull`: "self" (of the reference, by the same
+    potential), a table's path, or a `Hull`. Everything runs in `workers` processes,
     `limit` seconds a structure and question; what fails is named in `structures` and counted. With a `directory` the
     outcome is written there, and a killed evaluation goes on from there. Raises `EvaluationError` when there is nothing
     to judge.
     """
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
-    target = reference if target is None else target
+    target, computing = reference if target is None else target, _computing(energies, hull, reference, workers, directory)
     compared = max(compare, coverage) if target is not None else 0
     asked = tuple(questions or [name for name in default_questions() if name != "symmetry" or compared])
     with Workers(workers, limit) as pool:
@@ -266,6 +294,7 @@ def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any 
     facts = _facts(table, known, lost, theirs, {"seconds a question": limit, "questions": ", ".join(asked), "seed": seed})
     report = EvaluationReport(_rates(table, covering), table, funnel_of(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
+    report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
     if directory is not None:
         report.save(directory)
         desk.journal.finish()

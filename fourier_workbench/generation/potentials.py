@@ -118,15 +118,26 @@ def _watch(atoms, volume: float) -> None:
         raise Hopeless("exploded")
 
 
+def _largest_force(atoms) -> float:
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
 def _optimise(atoms, volume: float, potential: Potential) -> tuple[bool, int]:
-    """Relax `atoms` in place; whether it converged, and its steps."""
+    """Relax `atoms` in place; whether it converged, and its steps.
+
+    ASE measures forces in the cell it started from: when that has changed, another start makes sure of them.
+    """
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS, FIRE
 
-    method = {"BFGS": BFGS, "FIRE": FIRE}[potential.optimiser]
-    optimiser = method(FrechetCellFilter(atoms) if potential.cell else atoms, logfile=None)
-    optimiser.attach(_watch, 1, atoms, volume)
-    return bool(optimiser.run(fmax=potential.fmax, steps=potential.steps)), int(optimiser.nsteps)
+    taken, converged, method = 0, False, {"BFGS": BFGS, "FIRE": FIRE}[potential.optimiser]
+    while taken < potential.steps and not converged:
+        optimiser = method(FrechetCellFilter(atoms) if potential.cell else atoms, logfile=None)
+        optimiser.attach(_watch, 1, atoms, volume)
+        done = optimiser.run(fmax=potential.fmax, steps=potential.steps - taken)
+        taken += max(1, optimiser.nsteps)
+        converged = bool(done) and _largest_force(atoms) <= potential.fmax
+    return converged, taken
 
 
 def compute(crystal: Crystal, potential: Potential, calculator, known: frozenset[int]) -> dict[str, Any]:
@@ -148,7 +159,7 @@ def compute(crystal: Crystal, potential: Potential, calculator, known: frozenset
         row["rmsd"] = relaxation_rmsd(crystal, relaxed)
         row["relaxed"] = [relaxed.lattice.tolist(), relaxed.numbers.tolist(), relaxed.frac_coords.tolist()]
     row["energy"] = float(atoms.get_potential_energy()) / len(atoms)
-    row["max_force"] = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    row["max_force"] = _largest_force(atoms)
     return row
 
 # %% ../../nbs/api/62_potentials.ipynb #8df1dcea
