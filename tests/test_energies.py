@@ -147,6 +147,7 @@ def test_missing_elements_come_from_prototypes() -> None:
     assert "2 elements from prototypes" in hull.source
     assert all(crystal.species == (11,) for crystal in elemental_crystals(11))
     assert len(elemental_crystals(11)) > 20
+    assert 3 <= len(elemental_crystals(8)) < 6, "dense ones are left out"
     bare = self_consistent_hull(
         {"NaCl": {"halite": HALITE}}, Counting(CHGNet(relax=False)), [HALITE], elements=False, progress=False
     )

@@ -28,8 +28,8 @@ from .energies import Energies
 from .statistics import bootstrap_interval, rate_interval
 
 # %% auto #0
-__all__ = ['LEVELS', 'NOISE', 'VERDICTS', 'MEANS', 'Hull', 'read_hull', 'elemental_crystals', 'self_consistent_hull', 'find_hull',
-           'stability', 'stability_rates', 'judge_stability']
+__all__ = ['LEVELS', 'NOISE', 'DENSEST', 'VERDICTS', 'MEANS', 'Hull', 'read_hull', 'elemental_crystals', 'self_consistent_hull',
+           'find_hull', 'stability', 'stability_rates', 'judge_stability']
 
 # %% ../../nbs/api/63_hull.ipynb #2ff34ddd
 LEVELS = (0.0, 0.1)  # eV/atom above the hull that count as stable, and as nearly so
@@ -139,10 +139,17 @@ def read_hull(path: Path | str, reference: dict[str, dict[str, Crystal]] | None 
     return Hull(energies, f"table {path.name}, {len(energies)} formulas")
 
 # %% ../../nbs/api/63_hull.ipynb #0754d2a5
+DENSEST = 5.0  # Å³ an atom
+
+
 @lru_cache(maxsize=128)
 def elemental_crystals(z: int) -> tuple[Crystal, ...]:
-    """Element `z` in every small elemental prototype of the embedded data set, at the volume its bonds suggest."""
-    return tuple(p.decorate((z,)) for p in prototypes() if p.kind == "elemental")
+    """Element `z` in the small elemental prototypes of the embedded data set, at the volume its bonds suggest.
+
+    Where short bonds make a prototype denser than diamond's 5.7 Å³ an atom it is left out, unless all are: then three stay.
+    """
+    found = sorted((p.decorate((z,)) for p in prototypes() if p.kind == "elemental"), key=lambda c: -c.volume_per_atom)
+    return tuple(c for i, c in enumerate(found) if c.volume_per_atom >= DENSEST or i < 3)
 
 
 def _within(reference: dict[str, dict[str, Crystal]], systems: set[frozenset[int]]) -> dict[str, list[Crystal]]:
