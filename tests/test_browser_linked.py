@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from playwright.sync_api import expect
-from test_browser_views import IMPORTS, PICTURES, SALT, SLOW, clean, kernel, opened
+from test_browser_views import IMPORTS, PICTURES, SALT, SLOW, clean, kernel, opened, picture_size
 
 from fourier_workbench import Crystal
 from fourier_workbench.generation import evaluate
@@ -88,9 +88,15 @@ def test_a_saved_report_lives_without_a_kernel(browser: Browser, tmp_path: Path)
     show_report(evaluate(crystals, progress=False)).to_html(tmp_path / "report.html")
     page = browser.page(tmp_path / "report.html")
     expect(page.locator("#view")).to_have_attribute("data-sections", "3", timeout=SLOW)
-    expect(page.get_by_text("smallest periodic distance")).to_be_visible()
+    expect(page.get_by_text("smallest periodic distance").first).to_be_visible()
     with page.expect_download(timeout=SLOW) as got:
         page.get_by_role("button", name="Save the rates as CSV").click()
     assert "valid" in Path(got.value.path()).read_text()
+    with page.expect_download(timeout=SLOW) as got:
+        page.get_by_role("button", name="Save the report as PNG").click()
+    width, height = picture_size(got.value.path())
+    box = page.locator(".fw-report").bounding_box()
+    assert abs(width - 2 * box["width"]) <= 4
+    assert height > 600
     clean(browser)
     assert not browser.failed

@@ -53,6 +53,13 @@ def clean(browser: Browser) -> None:
     assert not browser.complaints()
 
 
+def picture_size(path: str | Path) -> tuple[int, int]:
+    "Width and height of a PNG, as its header says."
+    head = Path(path).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+
+
 def number(locator, key: str) -> int:
     "A whole number that a view keeps in its dataset."
     return int(locator.get_attribute(f"data-{key}") or -1)
@@ -94,7 +101,19 @@ def test_density_explorer(lab: JupyterLab, browser: Browser) -> None:
     assert "data_Cl4Na4" in Path(got.value.path()).read_text()
     with page.expect_download(timeout=SLOW) as got:
         view.get_by_role("button", name="Save the 3D picture").click()
-    assert Path(got.value.path()).read_bytes()[:4] == b"\x89PNG"
+    shown = box.bounding_box()
+    assert picture_size(got.value.path()) == (2 * round(shown["width"]), 2 * round(shown["height"]))
+
+    dot = view.locator("[data-symbol=Na]").first
+    before = dot.evaluate("e => getComputedStyle(e).backgroundColor")
+    view.get_by_role("button", name="Element colours: Jmol").click()
+    expect(view.get_by_role("button", name="Element colours: VESTA")).to_be_visible()
+    assert dot.evaluate("e => getComputedStyle(e).backgroundColor") != before
+    view.get_by_label("cells", exact=True).select_option("2")
+    expect(box).to_have_attribute("data-surfaces", "16", timeout=SLOW)
+    again = kernel(page, "print(view.code.splitlines()[-1])")
+    assert again == "explore(crystal, repeat=2, scheme='vesta')"
+    assert kernel(page, f"crystal = salt\ncopied = {again}\nprint(copied.scene == view.scene)") == "True"
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
     expect(view).to_have_class(re.compile("fw-dark"), timeout=SLOW)
@@ -163,6 +182,9 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
     ladder.locator("canvas").click(position={"x": cell[0], "y": cell[1]})
     expect(ladder.locator("[data-ablation]")).to_contain_text("density changes by", timeout=SLOW)
     assert kernel(page, "print(ladder.silent)") == f"[{kept}]"
+    expect(ladder.get_by_role("heading", name="without 1 channel")).to_be_visible(timeout=SLOW)
+    expect(ladder.locator(".fw-scene").nth(1)).to_have_attribute("data-drawn", "2", timeout=SLOW)
+    assert kernel(page, "print(ladder.scenes[0]['surfaces'] != ladder.scenes[1]['surfaces'])") == "True"
     browser.screenshot(page, PICTURES / "ladder.png")
     clean(browser)
 
@@ -189,6 +211,8 @@ def test_training_is_watched_paused_and_found_again_after_a_kernel_restart(lab: 
         view.get_by_role("button", name="Pause").click()
         expect(holder).to_have_attribute("data-state", "paused", timeout=SLOW)
         browser.screenshot(page, PICTURES / "dashboard.png")
+        expect(holder).to_have_attribute("data-moment", "1", timeout=SLOW)
+        expect(view.locator(".fw-scene").first).to_have_attribute("data-atoms", re.compile("[1-9]"), timeout=SLOW)
 
         browser.restart_kernel(page)
         assert kernel(page, found + "print(Run.attach('training/run').status.state)") == "paused"
@@ -206,6 +230,12 @@ def test_training_is_watched_paused_and_found_again_after_a_kernel_restart(lab: 
         view.get_by_role("button", name="Resume").click()
         expect(holder).to_have_attribute("data-state", "running", timeout=SLOW)
         page.wait_for_function("([e, n]) => +e.dataset.step > n", arg=[holder.element_handle(), before], timeout=SLOW)
+        view.get_by_label("steps to add").fill("50")
+        view.get_by_role("button", name="Extend by").click()
+        planned = found + "print(Run.attach('training/run').recipe.autoencoder.steps)"
+        page.wait_for_function("(e) => e.dataset.state === 'starting'", arg=holder.element_handle(), timeout=SLOW)
+        assert kernel(page, planned) == "100050"
+        expect(holder).to_have_attribute("data-state", "running", timeout=SLOW)
         view.get_by_role("button", name="Stop").click()
         expect(holder).to_have_attribute("data-state", "stopped", timeout=SLOW)
         expect(view).to_contain_text("checkpoints/autoencoder/latest")

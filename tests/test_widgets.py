@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
+from fourier_workbench.data.batches import CrystalTensors
+from fourier_workbench.model.autoencoder import Autoencoder
 from fourier_workbench.representation import FourierBasis, density, encode
-from fourier_workbench.training.runs import write_json
+from fourier_workbench.training import recipes
+from fourier_workbench.training.checkpoints import RunDirectory
+from fourier_workbench.training.probe import Probe, load_probe
+from fourier_workbench.training.processes import write_json
 from fourier_workbench.widgets import (
     View,
     ViewError,
@@ -29,8 +35,9 @@ from fourier_workbench.widgets import (
 )
 from fourier_workbench.widgets.dashboard import MAX_POINTS, MetricsTail, curves
 from fourier_workbench.widgets.density import BPDS, Explorer, shell, truncation
+from fourier_workbench.widgets.ladder import LadderHistory, recorded_signal
 from fourier_workbench.widgets.surfaces import isosurface, level_at, slice_surface
-from fourier_workbench.widgets.theme import colour_table, drawn_atoms, element_colour, images
+from fourier_workbench.widgets.theme import colour_table, drawn_atoms, element_colour, images, pretty
 from fourier_workbench.widgets.trajectory import frame_steps
 from fourier_workbench.widgets.view import Packer, script, stylesheet
 
@@ -168,6 +175,22 @@ def test_explorer_answers_the_page():
         explore(SALT, bpd=4)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"bpd": 5, "sigmas": 3.0}, {"plane": [1, 1, 0], "offset": 0.25, "repeat": 2}, {"slot": 1, "shell": [0.5, 3.0]}],
+)
+def test_the_python_that_a_view_copies_makes_that_view(changes):
+    view = explore(SALT)
+    view._receive(None, {"do": "set", "with": changes, "id": 1}, [])
+    view.scheme = "vesta"
+    names: dict = {"crystal": SALT}
+    exec(view.code.splitlines()[0], names)
+    again = eval(view.code.splitlines()[-1], names)
+    assert (again.scene, again.data, again.scheme) == (view.scene, view.data, "vesta")
+    with pytest.raises(ViewError, match="shows no 'colour'"):
+        explore(SALT, colour="red")
+
+
 def test_a_left_handed_cell_is_shown_as_the_crystal_it_is():
     left = Crystal(SKEW.lattice[[1, 0, 2]], SKEW.numbers, SKEW.frac_coords[:, [1, 0, 2]])
     view = explore(left)
@@ -228,8 +251,78 @@ def test_dashboard_follows_and_steers_a_directory(tmp_path):
     view.close()
 
 
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A run's directory with a crystal decoded at three moments, and the untrained model that decoded it."""
+    torch.manual_seed(0)
+    recipe = recipes.laptop()
+    crystals = CrystalTensors.from_samples([SKEW, SALT], FourierBasis(5), recipe.autoencoder.grid)
+    model, folder = Autoencoder(recipe.autoencoder.model), tmp_path_factory.mktemp("taught")
+    lead = SimpleNamespace(is_global_zero=True)
+    look = Probe(RunDirectory(folder), SimpleNamespace(steps=80, fabric=lead))
+    for step in (1, 2, 40):
+        look(SimpleNamespace(model=model, crystals=crystals, steps=80, fabric=lead), step)
+    write_json(folder / "config.json", {"recipe": json.loads(recipe.to_json())})
+    write_json(folder / "status.json", {"state": "stopped", "stage": "autoencoder", "step": 40, "total": 80})
+    return folder, model
+
+
+def test_dashboard_shows_a_crystal_decoded_as_training_goes(taught):
+    view = watch(taught[0])
+    assert view.error == ""
+    assert view.moments == [1, 2, 40]
+    assert view.decoded["step"] == 40
+    assert view.decoded["scenes"][0]["formula"] == pretty(SKEW.formula), "what was given stands beside it"
+    assert view.decoded["error"] == pytest.approx(load_probe(taught[0]).error, abs=1e-4)
+    view._receive(None, {"do": "probe", "with": {"step": 2}, "id": 1}, [])
+    assert view.decoded["step"] == 2
+    view.look()
+    assert view.decoded["step"] == 2, "who looks at an earlier moment is left there"
+    view._receive(None, {"do": "probe", "with": {"step": 3}, "id": 2}, [])
+    assert "no crystal decoded at step 3" in view.error
+    view._extend(5)
+    assert "was not started by Run.start" in view.error
+    view.close()
+
+
+def test_a_damaged_moment_is_left_out_until_it_is_whole(taught, tmp_path):
+    shutil.copytree(taught[0], tmp_path / "run")
+    path = tmp_path / "run/decoded/00000040.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    view = watch(tmp_path / "run", every=3600)
+    assert (view.moments, view.error) == ([1, 2], "")
+    path.write_bytes(whole)
+    view.look()
+    assert view.moments == [1, 2, 40]
+    assert view.decoded["step"] == 40
+    view.close()
+
+
+def test_ladder_has_the_strength_recorded_at_each_step(taught):
+    folder, model = taught
+    steps = np.array([0, 39])
+    history = LadderHistory(steps, np.zeros((2, 432), np.float32), np.ones((2, 432), bool), model.ladder_shape)
+    strength = recorded_signal(folder, history)
+    assert np.array_equal(strength[1], load_probe(folder, 40).signal.numpy())
+    assert (strength > 0).all()
+    assert recorded_signal(folder / "decoded", history) is None
+
+
+def test_silent_channels_change_the_decoded_density_and_say_so(taught):
+    view = show_ladder(taught[1], [SKEW])
+    same = [[surface["faces"]["n"] for surface in scene["surfaces"]] for scene in view.scenes]
+    assert same[0] == same[1]
+    view.do_silence(list(range(432)))
+    assert view.silent[-1] == 431
+    assert "density changes by" in view.ablation
+    assert ".do_silence([0, 1," in view.code
+    view.do_silence([])
+    assert (view.silent, view.ablation) == ([], "")
+
+
 VIEWS = {"density": True, "trajectory": True, "gallery": True, "stepper": True}
-VIEWS |= {"ladder": False, "dashboard": False, "report": False}
+VIEWS |= {"ladder": True, "dashboard": True, "report": False}
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -246,7 +339,7 @@ def test_scripts_parse_and_name_no_other_host(name, tmp_path):
 
 def test_the_wrapper_does_not_take_the_librarys_name():
     assert "const $3Dmol" not in script("density", True)
-    assert "3Dmol" not in script("dashboard", False).split("// What all views share")[0]
+    assert "3Dmol" not in script("report", False).split("// What all views share")[0]
 
 
 def test_every_view_has_a_script_and_code_to_copy():
