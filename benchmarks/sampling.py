@@ -24,7 +24,7 @@ from fourier_workbench.representation import FourierCrystals, recover
 from fourier_workbench.training.cost import diffuser_work
 from fourier_workbench.training.recipes import paper_baseline
 
-H200 = 0.4 * 790e12  # FLOP/s, dense bf16 as measured by others, at the share that training.md assumes
+H200 = 0.4 * 790e12  # FLOP/s, dense bf16 as measured by others, of which 40 % is assumed to be reached
 
 
 class Clock:

@@ -44,7 +44,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    "Browser tests share one worker, hence one JupyterLab."
+    "Browser tests share one worker, hence one JupyterLab; those of the rendered site share another, hence one site."
     for item in items:
-        if {"browser", "lab"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if {"site", "browser", "lab"} & fixtures:
+            item.add_marker(pytest.mark.xdist_group("site" if "site" in fixtures else "browser"))

@@ -179,10 +179,16 @@ function frame(model, el, { label, help = [], actions = {}, exports = [], elemen
   };
   model.on("msg:custom", receive);
   ends.push(() => model.off("msg:custom", receive));
-  self.asleepText = "No answer from a kernel: it is busy, or gone. What is here can be turned; to compute, wait, or run the cell again.";
+  const rendered = document.body.dataset.jpThemeLight === undefined && document.body.dataset.theme !== undefined; // a page of the documentation
+  self.asleepText = rendered
+    ? "A still of what the kernel computed: it turns, plays and filters. To compute anew, open the notebook of this page."
+    : "No answer from a kernel: it is busy, or gone. What is here can be turned; to compute, wait, or run the cell again.";
   const sleep = () => { root.classList.add("fw-asleep"); if (!foot.textContent) self.say(self.asleepText); };
   timer = setTimeout(() => { if (alive === null) sleep(); }, 6000);
-  try { model.send({ do: "hello", with: {}, id: 0 }); } catch { alive = false; sleep(); }
+  try {
+    if (rendered) throw new Error("no kernel");
+    model.send({ do: "hello", with: {}, id: 0 });
+  } catch { alive = false; sleep(); }
 
   ends.push(() => clearTimeout(timer));
   self.end = () => { for (const end of ends.splice(0).reverse()) end(); };
