@@ -5,11 +5,12 @@
 
 The first crystals of the file are the references. Samples are made of four kinds: crystals that come after them, references moved
 (0.02 of each edge, 0.05 Å each atom), references written otherwise (a supercell, another origin, another order), and repeats of
-other samples. Two straightforward ways stand beside the suite, both with StructureMatcher.fit (0.2, 0.3, 5°) as it comes
-and one process: `by formula` compares crystals of one reduced formula only, and is run in full; `every pair` compares all with all,
-and is reckoned: all pairs of different formulas at the mean time of `--others` of them, plus what `by formula` took. Verdicts are
-compared one by one. Times are processor seconds of all processes, because wall time depends on the neighbours; both ways could be
-shared among cores alike.
+other samples.
+
+Two straightforward ways stand beside the suite, both with StructureMatcher.fit (0.2, 0.3, 5°) as it comes and one process: `by
+formula` compares crystals of one reduced formula only and is run in full; `every pair` compares all with all and is reckoned: all
+pairs of different formulas at the mean time of `--others` of them, plus what `by formula` took. Verdicts are compared one by one.
+Times are processor seconds of all processes, because wall time depends on the neighbours; both ways could be shared among cores.
 """
 
 import argparse

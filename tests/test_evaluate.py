@@ -1,21 +1,28 @@
 """Judging crystals: known answers for every word, invariance under how a crystal is written, and nothing that hangs."""
 
+import gzip
+import io
 import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trouble import complain, crash, hang
+from trouble import complain, crash, hang, read_but_one
 
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.generation import matching as matching_module
+from fourier_workbench.generation import samples as samples_module
 from fourier_workbench.generation.cells import MATCH, SAME, is_same
 from fourier_workbench.generation.matching import find_kinds, match_pairs
 from fourier_workbench.generation.report import (
@@ -28,6 +35,8 @@ from fourier_workbench.generation.report import (
     write_report,
 )
 from fourier_workbench.generation.samples import by_formula, read_drawn
+from fourier_workbench.generation.structures import Desk, Journal
+from fourier_workbench.generation.workers import Workers
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import override, recipes
@@ -86,8 +95,10 @@ def test_kinds_are_counted_within_a_formula() -> None:
 @pytest.mark.parametrize(("trouble", "reason"), [(crash, "crash"), (hang, "timeout"), (complain, "ValueError: no")])
 def test_a_library_that_crashes_or_hangs_is_counted(monkeypatch: pytest.MonkeyPatch, trouble, reason: str) -> None:
     monkeypatch.setattr(matching_module, "first_match", trouble)
-    kinds = find_kinds([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=0.5, progress=False)
-    assert [kind.failure for kind in kinds] == [None, reason, reason, None], "the first and the only one are not compared"
+    kinds = find_kinds([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=2.0, progress=False)
+    assert [kind.failure for kind in kinds] == [None, reason, reason, None], (
+        "the first and the only one are not compared"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- rates
@@ -167,6 +178,103 @@ def test_what_cannot_be_judged_is_refused_in_one_line(tmp_path: Path, what: str)
     with pytest.raises(EvaluationError) as refused:
         evaluate(given_[what])  # type: ignore[arg-type]
     assert len(str(refused.value).splitlines()) == 1
+
+
+# ---------------------------------------------------------------------------------------------------- other generators
+
+
+def write_as(kind: str, folder: Path, crystals: list[Crystal]) -> Path:
+    "The crystals, and one entry that is none, as other codes would leave them."
+    texts = {f"{i}.cif": crystal.to_cif() for i, crystal in enumerate(crystals)} | {"9.cif": "no crystal"}
+    structures = [*[crystal.to_structure().as_dict() for crystal in crystals], {"sites": 3}]
+    path = folder / f"all.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(name, text)
+    elif kind == "tar.gz":
+        with tarfile.open(path, "w:gz") as archive:
+            for name, text in texts.items():
+                (folder / name).write_text(text)
+                archive.add(folder / name, name)
+    elif kind == "csv":
+        pd.DataFrame({"cif": texts.values()}).to_csv(path)
+    elif kind == "json":
+        path.write_text(json.dumps(structures))
+    elif kind == "json.gz":
+        path.write_bytes(gzip.compress(json.dumps(structures).encode()))
+    elif kind == "extxyz":
+        frames = "".join(extxyz_of(crystal) for crystal in crystals)
+        path.write_text(frames + '1\nLattice="1 0 0 0 1 0 0 0 1" pbc="T T T"\nQq 0 0 0\n')
+    return path
+
+
+def extxyz_of(crystal: Crystal) -> str:
+    "One frame."
+    buffer = io.StringIO()
+    ase.io.write(buffer, crystal.to_ase(), format="extxyz")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "csv", "json", "json.gz", "extxyz"])
+def test_what_any_generator_leaves_is_read(kind: str, tmp_path: Path, reading_desk: Desk) -> None:
+    drawn = read_drawn(write_as(kind, tmp_path, [HALITE, RUTILE]), reading_desk)
+    assert [None if c is None else c.reduced_formula for c in drawn.crystals] == ["NaCl", "TiO2", None]
+    assert drawn.reasons[:2] == [None, None]
+    assert drawn.reasons[2] in ("unreadable", "element")
+
+
+@pytest.fixture(scope="module")
+def reading_desk() -> Iterator[Desk]:
+    "Workers that stay for all formats."
+    with Workers(1) as pool:
+        yield Desk(pool)
+
+
+def test_a_file_that_hangs_its_parser_costs_itself_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(samples_module, "read_entries", read_but_one)
+    for i in range(4):
+        HALITE.to_cif(tmp_path / f"{i}.cif")
+    with Workers(1, 1.0) as pool:
+        drawn = read_drawn(tmp_path, Desk(pool))
+    assert drawn.reasons == [None, "reading: timeout", None, None]
+    assert drawn.ids == ["0", "1.cif", "2", "3"]
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crystals = [HALITE, CAESIUM, RUTILE, HALITE, None]
+    options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "directory": tmp_path / "out"}
+    finish = Journal.finish
+    monkeypatch.setattr(Journal, "finish", lambda self: None)  # a kill before the end
+    first = evaluate(crystals, [HALITE], **options)
+    monkeypatch.setattr(Journal, "finish", finish)
+    asked: list[object] = []
+    run = Workers.run
+
+    def counting(self, function, items, **more):
+        asked.extend(items if function.__name__ != "reduce_cell" else ())
+        return run(self, function, items, **more)
+
+    monkeypatch.setattr(Workers, "run", counting)
+    second = evaluate(crystals, [HALITE], **options)
+    assert asked == [], "nothing is asked twice"
+    pd.testing.assert_frame_equal(first.structures, second.structures)
+    assert not (tmp_path / "out" / "journal.jsonl").exists()
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["facts"]["smact"] == second.facts["smact"]
+
+
+def test_real_crystals_pass_the_checks_of_their_benchmarks() -> None:
+    excerpt = json.loads((Path(__file__).parent / "ground_truth.json").read_text())
+    rows = [row for rows in excerpt.values() for row in rows]
+    crystals = [
+        Crystal(np.reshape(r["lattice"], (3, 3)), r["atomic_numbers"], np.reshape(r["frac_coords"], (-1, 3)))
+        for r in rows
+    ]
+    report = evaluate(crystals, workers=1, progress=False)
+    assert report["CDVAE structure"] == report["valid"] == report["distances by radii"] == 1
+    assert report["CDVAE valid"] == report["all checks"] == 15 / 16, "one perovskite in seventy has no neutral charges"
+    assert report["unique"] == 1
+    assert report.rates.set_index("metric").loc["valid", "low"] < 1, "sixteen crystals prove no certainty"
 
 
 # ---------------------------------------------------------------------------------------------------- reconstruction

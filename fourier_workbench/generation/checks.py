@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from math import gcd
 from typing import Any
@@ -23,7 +25,7 @@ from ..errors import EvaluationError
 # %% auto #0
 __all__ = ['MIN_DISTANCE', 'VOLUME_PER_ATOM', 'MAX_RADIUS_RATIO', 'LAST_RADIUS', 'OXIDATION_STATES', 'SYMPREC', 'SYMMETRY_BPD',
            'CHECKS', 'NEEDS', 'is_valid', 'describe', 'measure', 'judge_charges', 'package_version', 'judge_symmetry',
-           'verdicts']
+           'warm_up', 'verdicts']
 
 # %% ../../nbs/api/60_checks.ipynb #73cf256d
 MIN_DISTANCE = 0.5  # Å
@@ -143,6 +145,16 @@ def judge_symmetry(crystal: Crystal) -> dict[str, Any]:
             "symmetry_residual": float(residuals.max()), "symmetry_skipped": float(skipped.double().mean()) / len(basis)}
 
 # %% ../../nbs/api/60_checks.ipynb #b65c1c28
+def warm_up(name: str) -> None:
+    """Import what a check imports only when it is called."""
+    if name == "judge_charges":
+        with suppress(ImportError):
+            import_module("smact.screening")
+    if name == "judge_symmetry":
+        for module in ("data.packing", "representation.fourier", "representation.symmetry"):
+            import_module(f"fourier_workbench.{module}")
+
+# %% ../../nbs/api/60_checks.ipynb #bf4e7af6
 CHECKS = {
     "valid": "smallest periodic distance at least 0.5 Å and volume per atom between 0.5 and 300 Å³",
     "distances": "smallest periodic distance at least 0.5 Å",

@@ -9,6 +9,7 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from math import gcd
 from typing import Any
@@ -23,7 +24,7 @@ from ..crystal import Crystal
 from ..errors import EvaluationError
 
 # %% auto #0
-__all__ = ['BOND', 'ROUNDS', 'structure_hash', 'structure_fingerprint', 'composition_fingerprint']
+__all__ = ['BOND', 'ROUNDS', 'structure_hash', 'warm_up', 'structure_fingerprint', 'composition_fingerprint']
 
 # %% ../../nbs/api/62_fingerprints.ipynb #73cf256d
 BOND = 1.2
@@ -81,6 +82,13 @@ def _featurizers() -> tuple[Any, Any]:
     except ImportError as error:
         raise EvaluationError("coverage needs matminer; run: pip install 'fourier_workbench[evaluation]'") from error
     return CrystalNNFingerprint.from_preset("ops"), ElementProperty.from_preset("magpie")
+
+
+def warm_up(name: str) -> None:
+    """Import matminer and read its tables before the time of a structure runs; called by workers."""
+    if name.endswith("_fingerprint"):
+        with suppress(EvaluationError):
+            _featurizers()
 
 
 def structure_fingerprint(crystal: Crystal) -> list[float]:

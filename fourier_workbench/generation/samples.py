@@ -108,12 +108,15 @@ PIECE = 32  # entries a question
 
 
 def _singles(part: Part) -> Iterator[Part]:
-    return (replace(part, start=i, stop=i + 1) for i in range(part.start, part.stop))
+    each = part.payload if isinstance(part.payload, tuple) else None
+    for i in range(len(part)):
+        place = part.start + i
+        yield replace(part, start=place, stop=place + 1, payload=part.payload if each is None else each[i : i + 1])
 
 
 def _name(part: Part) -> str:
     """What to call an entry that nobody could read."""
-    return str(part.payload[part.start]) if part.kind in ("files", "archive") else f"{Path(part.where).stem}:{part.start}"
+    return str(part.payload[0]) if part.kind in ("files", "archive") else f"{Path(part.where).stem}:{part.start}"
 
 
 def _from_source(path: Path, desk: Desk) -> Drawn:

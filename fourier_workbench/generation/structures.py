@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from .checks import describe, judge_charges, judge_symmetry, measure, verdicts
 from .workers import Outcome, Workers
 
 # %% auto #0
-__all__ = ['SYMMETRY', 'CHARGES', 'WHOLE', 'NUMBERS', 'QUESTIONS', 'digest', 'Journal', 'Desk', 'read_entries',
+__all__ = ['SYMMETRY', 'CHARGES', 'WHOLE', 'NUMBERS', 'QUESTIONS', 'digest', 'Journal', 'Desk', 'warm_up', 'read_entries',
            'default_questions', 'composition', 'structure_table', 'measured_table', 'reasons_of']
 
 # %% ../../nbs/api/61_structures.ipynb #73cf256d
@@ -95,6 +96,12 @@ class Desk:
         return [self.journal.known[key] for key in names]
 
 # %% ../../nbs/api/61_structures.ipynb #f71a1bfc
+def warm_up(name: str) -> None:
+    """Import the readers before the time of an entry runs; called by workers."""
+    if name == "read_entries":
+        import_module("fourier_workbench.data.sources")
+
+
 def read_entries(part: Any) -> list[list[Any]]:
     """Entries of a `Part` of a source, in order: [id, reason, lattice, numbers, frac_coords]; arrays are lists, or None."""
     from fourier_workbench.data.sources import read_part

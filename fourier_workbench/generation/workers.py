@@ -62,6 +62,14 @@ def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
 
 
+def _loaded(payload: bytes) -> Callable[[Any], Any]:
+    """The function, and what its module says it needs besides: `warm_up(name)` imports it before the clock runs."""
+    function = pickle.loads(payload)
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    getattr(module, "warm_up", lambda name: None)(getattr(function, "__name__", ""))
+    return function
+
+
 def serve(descriptor: int) -> None:
     """Answer over an inherited socket until it closes: first a function, then its items, each within its seconds."""
     warnings.simplefilter("ignore")
@@ -77,7 +85,7 @@ def serve(descriptor: int) -> None:
             try:
                 faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
                 if kind == "function":
-                    function, reply = pickle.loads(payload), ("ready", None)
+                    function, reply = _loaded(payload), ("ready", None)
                 else:
                     assert function is not None
                     reply = ("value", function(pickle.loads(payload)))
