@@ -3,7 +3,7 @@
     python benchmarks/baselines.py decorated                     # beside the checkpoint `laptop` that comes with the package
     python benchmarks/baselines.py CORPUS --ours RUN             # a prepared corpus, a trained run; trained for the same time
     python benchmarks/baselines.py perov_5.parquet --ours RUN --minutes 5 --n 256 --out results.json
-    … --energies 64                                              # and CHGNet's S.U.N. of the first 64 of each
+    … --energies 64 [--single-point]                             # and CHGNet's S.U.N. of the first 64 of each
 
 Baselines: training crystals drawn again; with strained lattices; with displaced atoms; PyXtal's random crystals of the same
 compositions; a compact coordinate-space diffusion model (coordinate_diffusion.py), trained on the same training crystals for
@@ -17,6 +17,7 @@ What is finished is kept in `--work` and not done again. Needs the extras `evalu
 import argparse
 import hashlib
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -45,7 +46,7 @@ LARGEST = 16  # atoms
 Draws = tuple[list[Crystal | None], list[str | None]]
 SHOWN = (
     "recovered", "valid", "all checks", "unique", "novel", "valid, unique, novel", "all checks, unique, novel", "clean",
-    "stable (0)", "stable (0.1)", "S.U.N. (0)", "S.U.N. (0.1)", "RMSD to relaxed, Å", "E above hull, eV/atom",
+    "stable (0)", "stable (0.1)", "S.U.N. (0)", "S.U.N. (0.1)", "hull has rivals", "RMSD to relaxed, Å", "E above hull, eV/atom",
 )  # fmt: skip
 
 
@@ -185,6 +186,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=256, help="how many are drawn by each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--energies", type=int, default=0, help="how many of each get CHGNet energies")
+    parser.add_argument("--single-point", action="store_true", help="energies as drawn: nothing is relaxed, the hull neither")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--work", type=Path, help="where parts are kept (default: a folder that is named by what is asked)")
     parser.add_argument("--out", type=Path, help="JSON file for the table")
@@ -197,13 +199,21 @@ def arguments() -> argparse.Namespace:
     return args
 
 
+def machine() -> str:
+    """What this runs on, in words."""
+    told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    model = next((line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name")), platform.machine())
+    return f"one thread of {os.cpu_count()} cores, {model}; torch {torch.__version__}"
+
+
 def with_energies(reports: dict[str, EvaluationReport], columns: dict[str, Drawn], reference: Reference, args: argparse.Namespace
                   ) -> tuple[dict[str, EvaluationReport], str]:
     """The reports of the first few of each column with CHGNet's stability, all against one hull; and the hull's words."""
     from fourier_workbench.generation.energies import Energies
     from fourier_workbench.generation.hull import self_consistent_hull, stability, stability_rates
+    from fourier_workbench.generation.potentials import CHGNet
 
-    energies = Energies(workers=args.workers, directory=args.work)
+    energies = Energies(CHGNet(relax=not args.single_point), workers=args.workers, directory=args.work)
     firsts = {name: drawn.crystals[: args.energies] for name, drawn in columns.items() if ": " not in name}
     hull = self_consistent_hull(reference, energies, [c for crystals in firsts.values() for c in crystals])
     out = dict(reports)
@@ -235,8 +245,10 @@ def main() -> None:
             reports[part] = judge(part, columns[part], content.get("clean"), reference, test, args)
             print(f"{part}: {reports[part].funnel}", file=sys.stderr, flush=True)
     facts: dict[str, Any] = {
-        "command": "python benchmarks/baselines.py " + " ".join(sys.argv[1:]),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} thread, torch {torch.__version__}",
+        "command": f"python benchmarks/baselines.py {Path(args.source).name} --ours {Path(args.ours).name} "
+                   f"--minutes {args.minutes:g} --n {args.n} --seed {args.seed}"
+                   + (f" --energies {args.energies}" if args.energies else "") + " --single-point" * args.single_point,
+        "machine": machine(),
         "data": f"{Path(args.source).name}: {sum(map(len, reference.values()))} training crystals of at most {LARGEST} atoms, "
                 f"{len(test)} test crystals",
         "ours": Path(args.ours).name, "coordinate model": about["coordinates"], "n": args.n, "seed": args.seed,

@@ -855,6 +855,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                      'fourier_workbench/generation/hull.py'),
                                                    'fourier_workbench.generation.hull.Hull.diagram': ( 'api/hull.html#hull.diagram',
                                                                                                        'fourier_workbench/generation/hull.py'),
+                                                   'fourier_workbench.generation.hull.Hull.rivals': ( 'api/hull.html#hull.rivals',
+                                                                                                      'fourier_workbench/generation/hull.py'),
                                                    'fourier_workbench.generation.hull._columns': ( 'api/hull.html#_columns',
                                                                                                    'fourier_workbench/generation/hull.py'),
                                                    'fourier_workbench.generation.hull._entries': ( 'api/hull.html#_entries',

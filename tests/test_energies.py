@@ -309,11 +309,12 @@ def test_rates_are_of_everything_drawn() -> None:
         "stable (0.1)": 3,
         "S.U.N. (0)": 0,
         "S.U.N. (0.1)": 1,
+        "hull has rivals": 3,
         "relaxation converged": 3,
         "RMSD to relaxed, Å": 3,
         "E above hull, eV/atom": 3,
     }
-    assert set(rates["denominator"][:5]) == {5}
+    assert set(rates["denominator"][:6]) == {5}
     assert rates.loc["stable (0)", "failures"] == 2, "one without a crystal, one without a hull"
     assert rates.loc["RMSD to relaxed, Å", "value"] == pytest.approx(0.2)
     assert rates["definition"][:4].str.contains("by hand").all()

@@ -59,6 +59,11 @@ class Hull:
     def _diagrams(self) -> dict[frozenset[str], PhaseDiagram | None]:
         return {}
 
+    def rivals(self, formula: str) -> int:
+        """How many known formulas of its chemical system are not elements; where there are none, the hull cannot say no."""
+        wanted = {element.symbol for element in Composition(formula).elements}
+        return sum(len(entries) for system, entries in self._by_system.items() if len(system) > 1 and system <= wanted)
+
     def diagram(self, elements: Iterable[str]) -> PhaseDiagram | None:
         """Phase diagram of `elements` (symbols); None where one of them has no energy of its own."""
         wanted = frozenset(elements)
@@ -187,7 +192,7 @@ def self_consistent_hull(reference: dict[str, dict[str, Crystal]], energies: Ene
     n = sum(map(len, groups.values()))
     words = f"self-consistent, {energies.potential.words}, over {n} crystals of {len(found)} formulas"
     words += f" (of each formula the lowest {relaxed} relaxed)" if energies.potential.relax else ""
-    words += f", {len(missing)} elements from prototypes" if missing else ""
+    words += f", {len(missing)} element{'s' * (len(missing) > 1)} from prototypes" if missing else ""
     return Hull(found, words)
 
 
@@ -207,11 +212,11 @@ def find_hull(hull: Hull | Path | str, reference: dict[str, dict[str, Crystal]],
     return self_consistent_hull(reference, energies, crystals, progress=progress)
 
 # %% ../../nbs/api/63_hull.ipynb #6c013f97
-VERDICTS = ["e_above_hull", *(f"stable_{level:g}" for level in LEVELS), "stability_failure"]
+VERDICTS = ["e_above_hull", "hull_rivals", *(f"stable_{level:g}" for level in LEVELS), "stability_failure"]
 
 
 def stability(table: pd.DataFrame, crystals: Sequence[Crystal | None], hull: Hull) -> pd.DataFrame:
-    """Columns beside those of `Energies`: `e_above_hull` (eV/atom), `stable_0`, `stable_0.1`, `stability_failure`.
+    """Columns beside those of `Energies`: `e_above_hull` (eV/atom), `hull_rivals`, `stable_0`, `stable_0.1`, `stability_failure`.
 
     `table`: energies of `crystals`, row by row. The failure is that of the energy, or `no_hull`.
     """
@@ -219,9 +224,10 @@ def stability(table: pd.DataFrame, crystals: Sequence[Crystal | None], hull: Hul
     for crystal, energy, failure in zip(crystals, table["energy"], table["energy_failure"], strict=True):
         above = None if crystal is None or failure is not None else hull.above(crystal.reduced_formula, float(energy))
         stable = [above is not None and above <= level + NOISE for level in LEVELS]
-        rows.append([np.nan if above is None else above, *stable, failure or (None if above is not None else "no_hull")])
+        rivals = None if above is None or crystal is None else hull.rivals(crystal.reduced_formula)
+        rows.append([np.nan if above is None else above, rivals, *stable, failure or (None if above is not None else "no_hull")])
     verdicts = pd.DataFrame(rows, columns=VERDICTS, index=table.index)
-    verdicts["stability_failure"] = verdicts["stability_failure"].astype(object)
+    verdicts = verdicts.astype({"stability_failure": object, "hull_rivals": "Int64"})
     return pd.concat([table, verdicts], axis=1)
 
 
@@ -247,7 +253,8 @@ def stability_rates(table: pd.DataFrame, hull: Hull, energies: str) -> list[dict
 
     `table`: columns of `stability`, and `unique` and `novel` where they are known; `energies`: what was computed, in words.
     """
-    failed, told = int(table["stability_failure"].notna().sum()), f"; energies: {energies}; hull: {hull.source}"
+    failed, told = int(table["stability_failure"].notna().sum()), f"; hull: {hull.source}"
+    told = told if energies in hull.source else f"; energies: {energies}{told}"  # said once where both are the same
     rates = [_rate(f"stable ({level:g})", table[f"stable_{level:g}"], failed, f"at most {level:g} eV/atom above the hull{told}")
              for level in LEVELS]
     if {"unique", "novel"} <= set(table):
@@ -255,6 +262,8 @@ def stability_rates(table: pd.DataFrame, hull: Hull, energies: str) -> list[dict
         words = "at most {:g} eV/atom above the hull, unique and novel as drawn"
         rates += [_rate(f"S.U.N. ({level:g})", table[f"stable_{level:g}"] & new, failed, words.format(level) + told)
                   for level in LEVELS]
+    rates.append(_rate("hull has rivals", (table["hull_rivals"] > 0).fillna(False).astype(bool), failed,
+                       f"its chemical system holds a known compound, so that the hull can say no{told}"))
     if table["converged"].notna().any():
         rates.append(_rate("relaxation converged", table["converged"].fillna(False).astype(bool),
                            int(table["energy_failure"].notna().sum()), f"forces and stress below the limit; {energies}"))
