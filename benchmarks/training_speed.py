@@ -10,7 +10,8 @@ the same run and the same precision. Every step is whole: forward, backward, gra
 
 On a CPU `--layers` below 8 makes a shorter network of the same width, because eight layers and their optimiser would take
 minutes; layers are alike. Time is the process's CPU time there, which other users of the machine disturb least; on a GPU
-it is wall-clock time. The variants take turns, and the fastest turn of each counts. On a GPU: `--layers 8 --batch 64`.
+it is wall-clock time. The variants take turns, and the fastest turn of each counts. On a GPU, which nobody has run it on
+yet: `--layers 8 --batch 64`.
 """
 
 import argparse

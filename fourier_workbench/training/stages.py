@@ -183,9 +183,9 @@ class DiffuserTraining(Trained):
 def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Tensor, " B"]) -> dict[str, Tensor]:
     """Sums and counts of the noise error by φ-bin, and of the signal error in the first bin (paper H)."""
     place = torch.tensor([phi_bin(level) for level in phi.cpu().expand(len(rmse)).tolist()]).to(rmse.device)
-    out = {"bin_0_signal": signal[place == 0].sum()}
+    out = {"bin_0_signal": (signal * (place == 0)).sum()}  # by product: picking elements would wait for the device
     for i in range(len(PHI_EDGES) - 1):
-        out |= {f"bin_{i}": rmse[place == i].sum(), f"bin_{i}_n": (place == i).sum()}
+        out |= {f"bin_{i}": (rmse * (place == i)).sum(), f"bin_{i}_n": (place == i).sum()}
     return out
 
 # %% ../../nbs/api/55_stages.ipynb #11d2c4cc
