@@ -177,9 +177,9 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
 
     ladder.scroll_into_view_if_needed()
     kept = int(kernel(page, "print(int(generator.autoencoder.selector.nonzero()[0]))"))
-    shape = ladder.locator("canvas").evaluate("c => [c.width, c.height, c.clientWidth, c.clientHeight]")
+    shape = ladder.locator(".fw-heat").evaluate("c => [c.width, c.height, c.clientWidth, c.clientHeight]")
     cell = (kept % shape[0] + 0.5) * shape[2] / shape[0], (kept // shape[0] + 0.5) * shape[3] / shape[1]
-    ladder.locator("canvas").click(position={"x": cell[0], "y": cell[1]})
+    ladder.locator(".fw-heat").click(position={"x": cell[0], "y": cell[1]})
     expect(ladder.locator("[data-ablation]")).to_contain_text("density changes by", timeout=SLOW)
     assert kernel(page, "print(ladder.silent)") == f"[{kept}]"
     expect(ladder.get_by_role("heading", name="without 1 channel")).to_be_visible(timeout=SLOW)

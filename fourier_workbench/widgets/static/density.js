@@ -114,13 +114,17 @@ function render({ model, el }) {
     cells.select.value = s.repeat;
     sliced.input.checked = !!s.plane;
     offset.row.hidden = !s.plane;
-    lost.replaceChildren("Left out by truncation (against 13³): ", h("b", {}, facts.error), ". Recovery: ", h("b", { class: facts.recovered ? "fw-yes" : "fw-no" }, facts.verdict), ".");
+    costs();
     showing.textContent = `Showing ${facts.showing}. Click a point for its plane wave; drag across for a shell.`;
     relation.textContent = content.orbit ? content.orbit.words : "Pick an operation: the atoms and waves it carries into each other are lit.";
     symmetry.select.value = s.operation ?? "";
     all.disabled = s.wave === null && s.shell === null;
     el.dataset.bpd = s.bpd; el.dataset.sigmas = s.sigmas;
     chart_waves(); draw();
+  };
+  const costs = () => {
+    const facts = model.get("facts");
+    lost.replaceChildren("Left out by truncation (against 13³): ", h("b", {}, facts.error), ". Recovery: ", h("b", { class: facts.recovered === null ? "" : facts.recovered ? "fw-yes" : "fw-no" }, facts.verdict), ".");
   };
   const listed = () => {
     const group = model.get("group");
@@ -131,6 +135,7 @@ function render({ model, el }) {
   listed();
   view.watch("group", listed);
   view.watch("scene", update);
+  view.watch("facts", costs); // what truncation costs may come after the picture
   view.watch("waves", chart_waves);
   requestAnimationFrame(update);
   return () => view.end();
