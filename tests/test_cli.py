@@ -135,6 +135,17 @@ def test_prepare_counts_what_it_left_out(cifs: Path, tmp_path: Path, capsys: pyt
     assert "unreadable" in shown
 
 
+def test_reproduce_sets_the_paper_beside_ours(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    scale = ["--data", str(demo / "corpus"), "--steps", "2", "--width", "0.0625", "--batch-size", "4", "--half-space"]
+    assert main(["reproduce", "table6", str(tmp_path / "out"), *scale, "--rows", "FFFFF", "TFFFF"]) == 0
+    shown = capsys.readouterr().out
+    assert "TFFFF: run" in shown and "values are not comparable at this scale" in shown and "predicted:" in shown
+    table = pd.read_parquet(tmp_path / "out" / "table6.parquet").set_index("row")
+    assert table.loc["FFFFF", "paper"] == 0.390 and table.loc["FFFFF", "verdict"] == "reference row"
+    assert main(["reproduce", "recoverability", str(tmp_path / "out"), "--data", "embedded", "--limit", "6"]) == 0
+    assert "0.03573" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -167,6 +178,11 @@ BAD = {
     "evaluate a place that is not": ["evaluate", "{t}/nowhere", "{t}/out"],
     "evaluate against no corpus": ["evaluate", "{d}", "{t}/out", "--reference", "{t}/empty"],
     "evaluate into a file": ["evaluate", "{d}", "{t}/nonsense.json"],
+    "reproduce no table": ["reproduce", "table99", "{t}/out", "--predict"],
+    "reproduce no row": ["reproduce", "table6", "{t}/out", "--predict", "--rows", "XXXXX"],
+    "reproduce into a file": ["reproduce", "table6", "{t}/nonsense.json", "--predict"],
+    "reproduce at no width": ["reproduce", "table6", "{t}/out", "--predict", "--width", "0"],
+    "reproduce on no data": ["reproduce", "snapping", "{t}/out", "--data", "{t}/nowhere"],
     "a lab of nothing": ["lab", "{t}/nowhere.ipynb"],
 }
 

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8, UInt64
@@ -14,7 +16,7 @@ from jaxtyping import Bool, Int32, UInt8, UInt64
 from ..errors import CorpusError
 
 # %% auto #0
-__all__ = ['UNKNOWN', 'formula_split', 'metastable', 'paper_split', 'split_said', 'given_split']
+__all__ = ['UNKNOWN', 'formula_split', 'above_hull', 'metastable', 'paper_split', 'split_said', 'given_split']
 
 # %% ../../nbs/api/26_splits.ipynb #cadaf09d
 def formula_split(formulas: UInt64[np.ndarray, " n"], tenths: float = 1.0) -> UInt8[np.ndarray, " n"]:
@@ -26,11 +28,15 @@ def formula_split(formulas: UInt64[np.ndarray, " n"], tenths: float = 1.0) -> UI
 _ABOVE_HULL = ("dft_hull", "e_above_hull", "energy_above_hull")  # LeMat-Bulk, structure tables, the Materials Project
 
 
-def metastable(text: str | None) -> bool:
-    """Whether the properties of a crystal say that it is at most 0.1 eV an atom above the hull."""
-    properties = json.loads(text) if text else {}
+def above_hull(properties: dict[str, Any]) -> float:
+    """eV an atom above the hull, as the properties of a crystal say; infinite where they do not."""
     above = next((properties[name] for name in _ABOVE_HULL if name in properties), None)
-    return isinstance(above, int | float) and above <= 0.1
+    return float(above) if isinstance(above, int | float) else math.inf
+
+
+def metastable(text: str | None) -> bool:
+    """Whether the JSON properties of a crystal say that it is at most 0.1 eV an atom above the hull."""
+    return above_hull(json.loads(text) if text else {}) <= 0.1
 
 
 def paper_split(

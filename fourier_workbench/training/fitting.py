@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from lightning_fabric import Fabric
 
 from ..data.batches import CrystalTensors
 from ..data.corpus import Corpus
+from ..data.splits import above_hull
 from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import RecipeError
 from ..model.autoencoder import Autoencoder
@@ -93,7 +93,7 @@ def fit_diffuser(
         return None
     if recipe.fine_tune is not None:
         tune = recipe.fine_tune
-        low = lambda sample: (sample.properties.get("e_above_hull") or math.inf) <= tune.e_hull_max  # noqa: E731
+        low = lambda sample: above_hull(sample.properties) <= tune.e_hull_max  # noqa: E731
         later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser)
         start = stage.averaged(), stage.schedule
         metastable = training_crystals(corpus, recipe, low)
