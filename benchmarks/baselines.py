@@ -129,12 +129,21 @@ def as_drawn(rows: list[dict[str, Any]]) -> Drawn:
     return Drawn([str(i) for i in range(len(rows))], crystals, [row["reason"] for row in rows])
 
 
+def finished(folder: Path) -> EvaluationReport | None:
+    """The report that an earlier call left in `folder`."""
+    if not (folder / "summary.json").is_file():
+        return None
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    structures = pd.read_parquet(folder / "structures.parquet")
+    return EvaluationReport(pd.DataFrame(told["rates"]), structures, told["funnel"], pd.DataFrame(told["distances"]))
+
+
 def judge(
     name: str, drawn: Drawn, clean: list[bool] | None, reference: Reference, test: list[Crystal], args: argparse.Namespace
 ) -> EvaluationReport:
     """The report of one column."""
     folder = args.work / "evaluation" / name.replace(": ", "_").replace(" ", "_")
-    report = evaluate(
+    report = finished(folder) or evaluate(
         drawn.crystals, reference, target=test, compare=args.n, directory=folder, workers=args.workers, progress=False
     )
     report = replace(report, funnel=funnel_of(drawn.reasons))
