@@ -9,7 +9,8 @@ from types import FunctionType, SimpleNamespace
 
 import plotly
 import pytest
-from build_docs import document_cell, figure_html, make_local, relative_links, share_scripts
+from build_docs import document_cell, drop_broken_widgets, figure_html, make_local, relative_links, share_scripts
+from fastcore.nbio import NbCell
 from reference import SECTIONS, by_name, cited, documentation, link_names, link_sections, rooms, signature, symbols
 
 from browser import Browser
@@ -72,6 +73,17 @@ def test_scripts_of_views_are_kept_once(tmp_path: Path, monkeypatch: pytest.Monk
     (kept,) = share_scripts(SimpleNamespace(metadata=metadata))
     assert models["a"]["state"]["_esm"] == models["b"]["state"]["_esm"] == f"shared:{kept.stem}"
     assert "x" * 1000 in kept.read_text() and models["a"]["state"]["_css"] == "short"
+
+
+def test_widgets_that_closed_themselves_are_left_out() -> None:
+    children = {"bar": ["IPY_MODEL_gone"], "box": ["IPY_MODEL_leaf"], "leaf": []}
+    state = {name: {"state": {"children": inner}} for name, inner in children.items()}
+    view = "application/vnd.jupyter.widget-view+json"
+    outputs = [{"data": {view: {"model_id": name}}} for name in ("bar", "box", "other")] + [{"output_type": "stream"}]
+    cell = NbCell(0, {"cell_type": "code", "source": "", "outputs": outputs})
+    metadata = {"widgets": {"application/vnd.jupyter.widget-state+json": {"state": state}}}
+    drop_broken_widgets(SimpleNamespace(cells=[cell], metadata=metadata))
+    assert cell.outputs == [outputs[1], outputs[3]]
 
 
 @pytest.mark.parametrize("up", ["", "../"])

@@ -116,7 +116,7 @@ def drag(page: Page, selector: str) -> None:
     page.mouse.up()
 
 
-def test_structures_turn_and_sliders_move_without_a_kernel(site: Path, browser: Browser) -> None:
+def test_structures_turn_without_a_kernel(site: Path, browser: Browser) -> None:
     page = browser.page(site / "tutorials/explore_a_crystal.html")
     scene = page.locator(".fw-scene canvas").first
     scene.scroll_into_view_if_needed()
@@ -125,12 +125,24 @@ def test_structures_turn_and_sliders_move_without_a_kernel(site: Path, browser: 
     drag(page, ".fw-scene canvas")
     page.wait_for_timeout(800)
     assert scene.screenshot() != before, "a structure turns under the mouse"
-    slider = page.locator(".fw input[type=range]").first
-    before = scene.screenshot()
-    slider.evaluate("node => { node.value = node.max; node.dispatchEvent(new Event('input', {bubbles: true})); }")
-    page.wait_for_timeout(1500)
-    assert scene.screenshot() != before, "the isolevel slider changes the surface"
     assert not browser.complaints() and not browser.blocked
+
+
+def test_the_isolevel_slider_moves_without_a_kernel(site: Path, browser: Browser) -> None:
+    page = browser.page(site / "tutorials/explore_a_crystal.html")
+    figure = page.locator(".plotly-figure", has=page.locator(".slider-container"))
+    figure.locator(".slider-label").last.wait_for(state="attached")
+    shown = "node => node.data.map((trace) => trace.visible !== false)"
+    before = figure.evaluate(shown)
+    figure.locator(".slider-rail-touch-rect").first.scroll_into_view_if_needed()
+    rail = figure.locator(".slider-rail-touch-rect").first.bounding_box()
+    assert rail is not None
+    page.mouse.click(rail["x"] + rail["width"] - 3, rail["y"] + rail["height"] / 2)
+    changed = f"([node, before]) => String(({shown})(node)) !== String(before)"
+    page.wait_for_function(changed, arg=[figure.element_handle(), before])
+    after = figure.evaluate(shown)
+    assert sum(after) == sum(before) and after[-1], "one level of each species, and the atoms"
+    assert not browser.complaints()
 
 
 def test_a_trajectory_plays_without_a_kernel(site: Path, browser: Browser) -> None:

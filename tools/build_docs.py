@@ -170,14 +170,33 @@ def gather_assets() -> set[Path]:
     return {STATIC / name for name in wanted}
 
 
+def widget_state(notebook: Any) -> dict[str, Any]:
+    "The models of a notebook's widgets by id."
+    return notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+
+
+def whole(model: str, state: dict[str, Any]) -> bool:
+    "Whether a widget and all it is made of are there: progress bars that closed themselves are not."
+    inner = re.findall(r"IPY_MODEL_(\w+)", json.dumps(state.get(model, {}).get("state", {})))
+    return model in state and all(whole(each, state) for each in inner)
+
+
+def drop_broken_widgets(notebook: Any) -> None:
+    "Leave out outputs that show a widget which is no longer whole."
+    state, mime = widget_state(notebook), "application/vnd.jupyter.widget-view+json"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            shown = [(output, output.get("data", {}).get(mime)) for output in cell.outputs]
+            cell["outputs"] = [output for output, view in shown if view is None or whole(view["model_id"], state)]
+
+
 def share_scripts(notebook: Any) -> set[Path]:
     """Take the scripts of views out of a page, into one file a kind that all pages share; the files.
 
     A script is the same for all views of its kind and holds a 3D library; docs/static/widgets.js puts it back.
     """
     shared = set()
-    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    for model in widgets.get("state", {}).values():
+    for model in widget_state(notebook).values():
         for trait in ("_esm", "_css"):
             text = model["state"].get(trait, "")
             if len(text) > 200:
@@ -229,6 +248,7 @@ def page(path: Path, mentions: Mentions) -> Any:
     up = "../" * (len(place_of(path).parts) - 1)
     notebook = read_nb(executed(path))
     module = reference.exported_module("\n".join(joined(cell.source) for cell in notebook.cells))
+    drop_broken_widgets(notebook)
     Processors(documenting(mentions, up))(notebook)
     cells = []
     for i, cell in enumerate(notebook.cells):
