@@ -54,7 +54,7 @@ lock: $(READY)   ## constraints.txt from what is installed
 	$(BIN)/python tools/lock.py
 
 clean:           ## remove what builds leave; keeps .venv/, data/ and runs/
-	rm -rf build _docs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build _docs jupyter_execute .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): settings.ini pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
