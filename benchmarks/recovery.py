@@ -2,12 +2,14 @@
 
     python benchmarks/recovery.py                             # the embedded prototypes, packings, noise, speed
     python benchmarks/recovery.py A.parquet B.parquet         # any sources that `fwb prepare` takes
+    python benchmarks/recovery.py *.parquet --seven MP20.parquet MPTS52.parquet --paper 50   # every row of the table at the end
     python benchmarks/recovery.py A.parquet --modes 7 --grid 24 --only lost
 
 A crystal is lost when no crystal comes back or its atoms stand on other nodes (atoms that slide unnoticed); both are counted, and
 everything `robust` loses is named. `shear` is the same after `encode(shear="search")`. What cannot be encoded at all (collisions
 on the grid, more than six species, elements beyond 83) is counted beside it. The paper's method runs on the first `--paper`
-crystals of each source, because it is slow. Times are process times.
+crystals of each source, because it is slow. Sources of `--seven` are tried again with 7³ modes on 1/24. `--part 0/4` takes a
+quarter of the crystals, for those who have several cores. Times are process times.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import platform
 import time
 import warnings
 from collections import Counter
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -39,7 +42,7 @@ def nodes(crystal, grid: int) -> list[list[int]]:
     return sorted([int(z), *node] for z, node in zip(crystal.numbers, snap(crystal.frac_coords, grid).tolist(), strict=True))
 
 
-def came_back(samples, fc, found, grid: int) -> list[bool]:
+def came_back(samples, found, grid: int) -> list[bool]:
     """Whether each crystal came back node for node."""
     return [
         back is not None and nodes(back, grid) == nodes(sample.crystal.right_handed(), grid)
@@ -47,50 +50,78 @@ def came_back(samples, fc, found, grid: int) -> list[bool]:
     ]
 
 
-def lost(args, basis: FourierBasis) -> None:
+@dataclass
+class Losses:
+    """Counts of a run over sources, by size bin, and the names of what was lost."""
+
+    total: Counter = field(default_factory=Counter)
+    tried: Counter = field(default_factory=Counter)  # by the paper's method
+    refused: Counter = field(default_factory=Counter)
+    paper: Counter = field(default_factory=Counter)
+    robust: Counter = field(default_factory=Counter)
+    slid: Counter = field(default_factory=Counter)
+    shear: Counter = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, part, args, basis: FourierBasis, grid: int, few: int) -> None:
+        """Count a batch of samples; the first `few` are given to the paper's method too."""
+        fc = encode([s.crystal for s in part], basis, grid)
+        usable = [i for i, reason in enumerate(fc.reasons) if reason is None]
+        self.refused.update(reason for reason in fc.reasons if reason is not None)
+        part, fc = [part[i] for i in usable], fc[torch.tensor(usable, dtype=torch.int64)]
+        bins = [size_bin(len(s.crystal)) for s in part]
+        self.total.update(bins)
+        found = recover(fc, basis, grid)
+        good = came_back(part, found, grid)
+        self.robust.update(b for b, ok in zip(bins, good, strict=True) if not ok)
+        self.slid.update(b for b, c, ok in zip(bins, found.crystals, good, strict=True) if c is not None and not ok)
+        hard = [part[i] for i, ok in enumerate(good) if not ok or not found.unique[i]]
+        still = set()
+        if hard:
+            other = encode([s.crystal for s in hard], basis, grid, shear="search")
+            again = recover(other, basis, grid, original_cell=True)
+            still = {s.id for s, ok in zip(hard, came_back(hard, again, grid), strict=True) if not ok}
+        for sample, ok, reason, bin_ in zip(part, good, found.reasons, bins, strict=True):
+            if sample.id in still:
+                self.shear[bin_] += 1
+            if not ok:
+                also = "; sheared too" if sample.id in still else ""
+                self.names.append(f"{sample.id} ({len(sample.crystal)} atoms, {reason or 'slid'}{also})")
+        if few > 0 and part:
+            self.tried.update(bins[:few])
+            by_paper = came_back(part[:few], recover(fc[:few], basis, grid, "paper"), grid)
+            self.paper.update(b for b, ok in zip(bins, by_paper, strict=False) if not ok)
+
+    def share(self, what: str, *bins: str) -> tuple[int, int, float]:
+        """How many of how many crystals in these bins (all: none named) were lost by a method, and their share."""
+        counts = getattr(self, what), self.tried if what == "paper" else self.total
+        some, of = (sum(c[b] for b in bins or BINS) for c in counts)
+        return some, of, some / max(of, 1)
+
+
+def lost(sources: list[str], args, basis: FourierBasis, grid: int) -> Losses:
     """The share of crystals lost in each size bin."""
-    total, tried, refused, failures = Counter(), Counter(), Counter(), []
-    counts = {name: Counter() for name in ("paper", "robust", "slid", "shear")}
-    for source in args.sources:
-        samples = islice(load_crystals(source), args.limit)
-        seen = 0
+    out, which, of = Losses(), *map(int, args.part.split("/"))
+    for source in sources:
+        samples, seen = islice(load_crystals(source), which, args.limit, of), 0
         while part := list(islice(samples, 256)):
-            fc = encode([s.crystal for s in part], basis, args.grid)
-            usable = [i for i, reason in enumerate(fc.reasons) if reason is None]
-            refused.update(reason for reason in fc.reasons if reason is not None)
-            part, fc = [part[i] for i in usable], fc[torch.tensor(usable, dtype=torch.int64)]
-            bins = [size_bin(len(s.crystal)) for s in part]
-            total.update(bins)
-            found = recover(fc, basis, args.grid)
-            good = came_back(part, fc, found, args.grid)
-            counts["robust"].update(b for b, ok in zip(bins, good, strict=True) if not ok)
-            counts["slid"].update(b for b, c, ok in zip(bins, found.crystals, good, strict=True) if c is not None and not ok)
-            hard = [part[i] for i, ok in enumerate(good) if not ok or not found.unique[i]]
-            if hard:
-                other = encode([s.crystal for s in hard], basis, args.grid, shear="search")
-                again = recover(other, basis, args.grid, original_cell=True)
-                for sample, ok in zip(hard, came_back(hard, other, again, args.grid), strict=True):
-                    if not ok:
-                        counts["shear"][size_bin(len(sample.crystal))] += 1
-            for sample, ok, reason in zip(part, good, found.reasons, strict=True):
-                if not ok:
-                    failures.append(f"{sample.id} ({len(sample.crystal)} atoms, {reason or 'slid'})")
-            few = max(0, min(args.paper - seen, len(part)))
-            if few:
-                tried.update(bins[:few])
-                by_paper = came_back(part[:few], fc[:few], recover(fc[:few], basis, args.grid, "paper"), args.grid)
-                counts["paper"].update(b for b, ok in zip(bins, by_paper, strict=False) if not ok)
+            out.add(part, args, basis, grid, min(args.paper - seen, len(part)))
             seen += len(part)
+    print(f"lost with {basis.bpd}³ modes on 1/{grid}")
     print(f"{'atoms':>8} {'crystals':>9} {'robust':>16} {'of these slid':>14} {'with shear':>16} {'paper':>18}")
-    for bin_ in (*BINS, "all"):
-        pick = (lambda c: c.total()) if bin_ == "all" else (lambda c, b=bin_: c[b])
-        n, few = pick(total), pick(tried)
-        if n:
-            robust, slid, shear, paper = (pick(counts[name]) for name in ("robust", "slid", "shear", "paper"))
-            cells = f"{robust:>7} {robust / n:>8.3%} {slid:>14} {shear:>7} {shear / n:>8.3%}"
-            print(f"{bin_:>8} {n:>9} {cells} {paper:>5} of {few:>5}" + (f" {paper / few:.1%}" if few else ""))
-    print(f"not encoded: {dict(refused) or 'none'}")
-    print("lost by robust: " + (", ".join(failures) or "none"))
+    for bins in (*((b,) for b in BINS), tuple(BINS)[:-1], ()):
+        n = out.share("robust", *bins)[1]
+        if not n:
+            continue
+        (robust, _, a), (slid, _, _), (shear, _, b), (paper, few, c) = (
+            out.share(what, *bins) for what in ("robust", "slid", "shear", "paper")
+        )
+        name = bins[0] if len(bins) == 1 else "<=64" if bins else "all"
+        ours = f"{robust:>7} {a:>8.3%} {slid:>14} {shear:>7} {b:>8.3%}"
+        print(f"{name:>8} {n:>9} {ours} {paper:>5} of {few:>5}" + (f" {c:.1%}" if few else ""))
+    print(f"not encoded: {dict(out.refused) or 'none'}")
+    print("lost by robust: " + (", ".join(out.names) or "none"), flush=True)
+    return out
 
 
 def packing(n: int, grid: int, rng: np.random.Generator) -> torch.Tensor:
@@ -104,9 +135,10 @@ def packing(n: int, grid: int, rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(placed)
 
 
-def packings(args, basis: FourierBasis) -> None:
-    """Random packings of one species, twenty of each size."""
-    for bpd, grid, sizes in ((9, 48, (96, 108, 120, 125)), (7, 24, (48, 56, 64, 72))):
+def packings() -> dict[tuple[int, int], int]:
+    """Random packings of one species, twenty of each size: how many are found."""
+    found = {}
+    for bpd, grid, sizes in ((9, 48, (96, 108, 120, 125, 132)), (7, 24, (48, 56, 64, 72))):
         basis, rng = FourierBasis(bpd), np.random.default_rng(0)
         for n in sizes:
             placed = torch.cat([packing(n, grid, rng) for _ in range(20)])
@@ -115,15 +147,18 @@ def packings(args, basis: FourierBasis) -> None:
             good = int((solve(alpha, torch.full((20,), n), basis, grid).residual < 1e-5).sum())
             spent = (time.process_time() - began) / 20
             paper = int((solve(alpha[:5], torch.full((5,), n), basis, grid, "paper").residual < 1e-5).sum())
-            print(f"packing of {n:>3} at {bpd}³ on 1/{grid}: robust {good} of 20 ({spent * 1e3:.0f} ms each), paper {paper} of 5")
+            found[bpd, n] = good
+            ours = f"robust {good} of 20 ({spent * 1e3:.0f} ms each)"
+            print(f"packing of {n:>3} at {bpd}³ on 1/{grid}: {ours}, paper {paper} of 5", flush=True)
+    return found
 
 
-def noise(args, basis: FourierBasis) -> None:
-    """Hermitian noise of a mean square of 0.2 on each mode, the number of atoms unknown."""
+def noise(args, basis: FourierBasis) -> float | None:
+    """Hermitian noise of a mean square of 0.2 on each mode, the number of atoms unknown: the share that comes back exactly."""
     samples = [s for source in args.sources for s in islice(load_crystals(source), 20_000) if 24 <= len(s.crystal) <= 32][:120]
     if not samples:
         print("noise: no cells of 24 to 32 atoms in these sources")
-        return
+        return None
     fc = encode([s.crystal for s in samples], basis, args.grid)
     good = [i for i, reason in enumerate(fc.reasons) if reason is None]
     samples, fc = [samples[i] for i in good], fc[torch.tensor(good)]
@@ -133,13 +168,15 @@ def noise(args, basis: FourierBasis) -> None:
     noisy = FourierCrystals(fc.lattice, fc.species, fc.coefficients + spoilt, fc.reasons)
     for counts in ("round", "search"):
         found = recover(noisy, basis, args.grid, tolerance=torch.inf, policy="trust_species", counts=counts)
-        exact = sum(came_back(samples, noisy, found, args.grid))
+        exact = sum(came_back(samples, found, args.grid))
         what = f"noise of MSE 0.2 a mode, {len(samples)} cells of 24–32 atoms, counts={counts!r}"
-        print(f"{what}: {exact / len(samples):.1%} exact")
+        print(f"{what}: {exact / len(samples):.1%} exact", flush=True)
+    return exact / len(samples)
 
 
-def speed(args, basis: FourierBasis) -> None:
+def speed(args, basis: FourierBasis) -> list[tuple[float, float]]:
     """Encode and recover against pymatgen's CIF parser and the paper's method, the same structures, in turn."""
+    ratios = []
     for low, high in ((8, 12), (26, 30)):
         everything = (s.crystal for source in args.sources for s in islice(load_crystals(source), 20_000))
         crystals = list(islice((c for c in everything if low <= len(c) <= high and len(c.species) <= 6), 1024))
@@ -161,27 +198,67 @@ def speed(args, basis: FourierBasis) -> None:
             clock["paper"].append((time.process_time() - began) / 64)
         ours, cif, paper = (min(clock[name]) for name in ("ours", "cif", "paper"))
         rates = f"encode + recover {1 / ours:,.0f}/s, pymatgen's CIF parser {1 / cif:,.0f}/s, paper {1 / paper:,.0f}/s"
-        ratios = f"{cif / ours:.1f}× the parser, {paper / ours:.0f}× the paper"
-        print(f"{len(crystals)} cells of {low}–{high} atoms: {rates}; {ratios}")
+        ratios.append((cif / ours, paper / ours))
+        times = f"{cif / ours:.1f}× the parser, {paper / ours:.0f}× the paper"
+        print(f"{len(crystals)} cells of {low}–{high} atoms: {rates}; {times}", flush=True)
+    return ratios
+
+
+def table(rows: list[tuple[str, str, str]]) -> None:
+    """The measures this project holds itself to, and where they stand."""
+    print(f"{'measure':<62} {'bar':<12} measured")
+    for name, bar, value in rows:
+        print(f"{name:<62} {bar:<12} {value}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", default=["embedded"])
+    parser.add_argument("--seven", nargs="*", default=[], help="sources that are tried with 7³ modes on 1/24 too")
     parser.add_argument("--limit", type=int, default=None, help="only the first crystals of each source")
+    parser.add_argument("--part", default="0/1", help="the k-th of n parts of each source, k/n counted from 0")
     parser.add_argument("--paper", type=int, default=200, help="crystals of each source that the paper's method is tried on")
     parser.add_argument("--modes", type=int, default=9)
     parser.add_argument("--grid", type=int, default=48)
-    parts = {"lost": lost, "packings": packings, "noise": noise, "speed": speed}
-    parser.add_argument("--only", choices=tuple(parts), help="one part instead of all")
+    parser.add_argument("--only", choices=("lost", "packings", "noise", "speed"), help="one part instead of all")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Issues encountered while parsing CIF")  # coordinates that it rounded
     print(f"{', '.join(args.sources)}; {args.modes}³ modes on 1/{args.grid}; one core of {platform.machine()}\n")
-    for name, part in parts.items():
-        if args.only in (None, name):
-            part(args, FourierBasis(args.modes))
-            print(flush=True)
+    basis, rows = FourierBasis(args.modes), []
+
+    def add(name: str, bar: str, losses: Losses, what: str, *bins: str) -> None:
+        some, of, share = losses.share(what, *bins)
+        rows.append((name, bar, f"{some} of {of} = {share:.3%}"))
+
+    if args.only in (None, "lost"):
+        losses = lost(args.sources, args, basis, args.grid)
+        small = tuple(BINS)[:-1]
+        add(f"lost, {args.modes}³ on 1/{args.grid}, cells <= 64 atoms, no shear", "<= 0.10 %", losses, "robust", *small)
+        add("the same, with shear search, any size", "<= 0.02 %", losses, "shear")
+        add("the same by the paper's method, cells <= 64 atoms, first of each source", "", losses, "paper", *small)
+    if args.only in (None, "lost") and args.seven:
+        print()
+        losses = lost(args.seven, args, FourierBasis(7), 24)
+        add("lost, 7³ on 1/24, sources of --seven, no shear", "<= 0.8 %", losses, "robust")
+        add("the same, with shear search", "<= 0.02 %", losses, "shear")
+    if args.only in (None, "packings"):
+        print()
+        rows += [
+            (f"random packings of {n} at {bpd}³", "20 of 20", f"{good} of 20") for (bpd, n), good in packings().items()
+        ]
+    if args.only in (None, "noise"):
+        print()
+        exact = noise(args, basis)
+        if exact is not None:
+            rows.append(("noise of MSE 0.2 a mode, counts unknown, 24–32 atoms, exact", ">= 99 %", f"{exact:.1%}"))
+    if args.only in (None, "speed"):
+        print()
+        for (cif, paper), size, bar in zip(speed(args, basis), ("8–12", "26–30"), (20, 10), strict=False):
+            rows.append((f"encode + recover against the CIF parser, {size} atoms", f">= {bar}×", f"{cif:.1f}×"))
+            rows.append((f"encode + recover against the paper's method, {size} atoms", ">= 50×", f"{paper:.0f}×"))
+    print()
+    table(rows)
 
 
 if __name__ == "__main__":

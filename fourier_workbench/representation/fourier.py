@@ -124,12 +124,13 @@ def check_grid(grid: int, basis: FourierBasis | None = None) -> None:
 def snap(frac_coords: Any, grid: int = 48) -> Any:
     """Grid nodes rint(f·grid) mod grid of fractional coordinates (..., 3), halves to even (paper A.2).
 
+    What is within 1e-6 of a half is one, so that the rule does not depend on the last bit of a sum.
     Integers in 0…grid−1, an array or a tensor as given. Raises `RepresentationError` for a bad grid.
     """
     check_grid(grid)
     if isinstance(frac_coords, Tensor):
-        return torch.round(frac_coords.double() * grid).long() % grid
-    return np.rint(np.asarray(frac_coords, dtype=np.float64) * grid).astype(np.int64) % grid
+        return torch.round(torch.round(frac_coords.double() * grid, decimals=6)).long() % grid
+    return np.rint(np.round(np.asarray(frac_coords, dtype=np.float64) * grid, 6)).astype(np.int64) % grid
 
 # %% ../../nbs/api/11_fourier.ipynb #7b52009b
 def _phases(nodes: Int64[Tensor, "N 3"], j_max: int, grid: int) -> list[Complex64[Tensor, "N j"]]:

@@ -145,21 +145,22 @@ def _rescue(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: Fourier
     """Gauss–Newton, then descent over the whole grid with restarts; False when `rounds` of visits did not suffice for all."""
     determined = 3 * n < 2 * len(basis.half)  # else there are more coordinates than equations
     restarts = restarts if determined else min(restarts, 1)
+    enough = rounds >= restarts * SWEEPS + (restarts + 1) * NEWTON_STEPS * determined
     for attempt in range(restarts + 1):
         if not len(best.open()):
             return True
-        nodes, steps = best.nodes.clone(), min(NEWTON_STEPS, rounds) if determined else 0
-        if steps > 0:
+        nodes, steps = best.nodes.clone(), min(NEWTON_STEPS, max(rounds, 0)) if determined else 0
+        if steps:
             spread = 0.3 * 3 ** max(attempt - 1, 0)
             nodes = _newton(best, alpha, basis, iterations=steps, spread=spread, seed=attempt)
-        sweeps = min(SWEEPS, rounds := rounds - steps) if attempt else 0
-        for k in best.open().split(32) if sweeps > 0 else ():
+        rounds -= steps
+        sweeps = min(SWEEPS, max(rounds, 0)) if attempt else 0
+        for k in best.open().split(32) if sweeps else ():
             kernel, watch = atom_kernel(basis, best.grid, alpha.device), best.teller(k, "descent")
             moved = descend(nodes[k], density(alpha[k], basis, best.grid), kernel, sweeps, watch)
             best.offer(moved, residuals(moved, alpha[k], basis, best.grid), k, "descent", "yes")
-        if (rounds := rounds - sweeps) <= 0 and attempt < restarts:
-            return False
-    return rounds >= 0
+        rounds -= sweeps
+    return enough
 
 # %% ../../nbs/api/12_solver.ipynb #7b52009b
 @dataclass
@@ -259,6 +260,6 @@ def solve(
         if robust:
             if not quick or n < CROWDED:
                 _null_space(best, alpha[part], n, basis, tolerance)
-            done = _rescue(best, alpha[part], n, basis, restarts, budget // n - SWEEPS)
+            done = _rescue(best, alpha[part], n, basis, restarts, budget // n - SWEEPS - NEWTON_STEPS)
             out.cut[part[best.open()]] = not done
     return out

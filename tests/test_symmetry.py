@@ -1,0 +1,122 @@
+"""What the space group does to coefficients, and a snap that keeps it: properties for every crystal and operation."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fourier_workbench import Crystal
+from fourier_workbench.errors import RepresentationError
+from fourier_workbench.representation import FourierBasis, encode, snap, snap_symmetric, symmetry_operations, transform
+from fourier_workbench.representation.symmetry import (
+    SymmetryOperations,
+    closed_modes,
+    orbits,
+    project,
+    symmetry_residuals,
+)
+
+BASIS, GRID = FourierBasis(7), 24
+HEXAGONAL = np.array([[5.0, 0, 0], [-2.5, 2.5 * 3**0.5, 0], [0, 0, 7.0]])
+CUBE = symmetry_operations(Crystal(3 * np.eye(3), [84], [[0, 0, 0]])).rotations
+PRISM = symmetry_operations(Crystal(HEXAGONAL, [84], [[0, 0, 0]])).rotations
+MATRICES = st.sampled_from([*CUBE.unbind(), *PRISM.unbind()])
+
+
+@st.composite
+def crystals(draw, cell=None, most: int = 5) -> Crystal:
+    """Small crystals on distinct nodes."""
+    nodes = draw(st.lists(st.tuples(*[st.integers(0, GRID - 1)] * 3), min_size=1, max_size=most, unique=True))
+    numbers = draw(st.lists(st.sampled_from([1, 8, 22]), min_size=len(nodes), max_size=len(nodes)))
+    return Crystal(5 * np.eye(3) if cell is None else cell, numbers, np.array(nodes) / GRID)
+
+
+@st.composite
+def operations(draw):
+    """A rotation of the cubic or hexagonal holohedry with a translation of the grid."""
+    shift = draw(st.tuples(*[st.integers(0, 23)] * 3))
+    return draw(MATRICES), torch.tensor(shift).double() / GRID
+
+
+@settings(max_examples=30)
+@given(crystals(), operations())
+def test_the_group_acts_on_coefficients_as_on_atoms(crystal, operation):
+    rotation, translation = operation
+    frac = crystal.frac_coords @ rotation.numpy().T + translation.numpy()
+    after, inside = transform(encode([crystal], BASIS, GRID).coefficients, rotation, translation, BASIS)
+    expected = encode([Crystal(crystal.lattice, crystal.numbers, frac)], BASIS, GRID).coefficients
+    assert torch.allclose(after[..., inside], expected[..., inside], atol=1e-3)
+    assert (after[..., ~inside] == 0).all()
+
+
+@settings(max_examples=30)
+@given(crystals(), operations(), operations())
+def test_one_operation_after_another_is_their_product(crystal, first, second):
+    (w1, t1), (w2, t2) = first, second
+    alpha = encode([crystal], BASIS, GRID).coefficients
+    once, inside1 = transform(alpha, w1, t1, BASIS)
+    twice, inside2 = transform(once, w2, t2, BASIS)
+    product, inside = transform(alpha, w2 @ w1, w2.double() @ t1 + t2, BASIS)
+    known = transform(inside1.to(torch.complex64), w2, torch.zeros(3), BASIS)[0].real > 0.5  # modes both steps know
+    assert (inside | ~known).all()
+    assert torch.allclose(twice[..., known & inside2], product[..., known & inside2], atol=1e-3)
+
+
+@settings(max_examples=20)
+@given(crystals(), st.booleans())
+def test_projection_is_idempotent_invariant_and_leaves_what_it_cannot_know(crystal, hexagonal):
+    rotations = PRISM if hexagonal else CUBE
+    group = SymmetryOperations(rotations, torch.zeros(len(rotations), 3, dtype=torch.float64), 1, "a point group")
+    alpha = encode([crystal], BASIS, GRID).coefficients[0]
+    mean, left = project(alpha, group, BASIS)
+    again, _ = project(mean, group, BASIS)
+    closed = closed_modes(group, BASIS)
+    assert torch.allclose(mean, again, atol=1e-4) and left == int((~closed).sum())
+    assert torch.equal(mean[:, ~closed], alpha[:, ~closed])
+    inside = torch.where(closed, mean, 0)
+    assert symmetry_residuals(inside, group, BASIS)[0].max() < 1e-4
+    assert torch.allclose(mean, mean[:, BASIS.conjugate].conj(), atol=1e-4), "still of a real density"
+    label, skipped = orbits(group, BASIS)
+    assert skipped == left == int((label < 0).sum())
+    for rotation in rotations[::5]:
+        moved = BASIS.wave_vectors[closed] @ rotation
+        place = {tuple(j): k for k, j in enumerate(BASIS.wave_vectors.tolist())}
+        assert [int(label[place[tuple(j)]]) for j in moved.tolist()] == label[closed].tolist()
+
+
+@given(
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=3, max_size=3), st.sampled_from([2, 3, 4, 6]), st.sampled_from([24, 48])
+)
+def test_snapping_commutes_with_the_shifts_of_the_groups(f, part, grid):
+    """Exact halves included: rint goes to the even node, and the shifts are whole, even numbers of nodes."""
+    f = np.rint(np.array(f) * 4 * grid) / (4 * grid)  # quarters of a node, ties among them
+    assert np.array_equal(snap(f + 1 / part, grid), (snap(f, grid) + grid // part) % grid)
+    assert np.array_equal(snap(-f, grid), -snap(f, grid) % grid)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.floats(0.03, 0.97), min_size=3, max_size=3), st.lists(st.floats(0, 1), min_size=3, max_size=3))
+def test_the_symmetric_snap_keeps_a_threefold_axis_anywhere(site, origin):
+    """An atom in general position under P3, seen from any origin: its orbit stays an orbit."""
+    x, y, z = site
+    orbit = np.array([[x, y, z], [-y, x - y, z], [y - x, -x, z], [0, 0, 0.1]]) + origin
+    crystal = Crystal(HEXAGONAL, [8, 8, 8, 22], orbit)
+    if crystal.min_distance() < 0.6:
+        return
+    before = symmetry_operations(crystal)
+    result = snap_symmetric(crystal, 48)
+    assert result.number == before.number == result.number_after
+    assert np.allclose(result.crystal.frac_coords * 48, np.rint(result.crystal.frac_coords * 48), atol=1e-9)
+    if result.kept:
+        kept = symmetry_operations(result.crystal, 1e-5)
+        assert len(kept.rotations) >= result.kept >= 3
+        moved = result.crystal.frac_coords - crystal.frac_coords - result.shift
+        moved -= np.rint(moved)
+        assert np.allclose(np.linalg.norm(moved @ HEXAGONAL, axis=1), result.displacements, atol=1e-6)
+        assert result.displacements.max() < 2.1 * 7 / 48
+
+
+def test_the_symmetric_snap_refuses_what_has_no_group_or_grid():
+    with pytest.raises(RepresentationError, match="grid"):
+        snap_symmetric(Crystal(3 * np.eye(3), [84], [[0, 0, 0]]), 50)
