@@ -142,12 +142,12 @@ def _phases(nodes: Int64[Tensor, "N 3"], j_max: int, grid: int) -> list[Complex6
 
 
 def coefficients_from_nodes(
-    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int, chunk: int = 16384
+    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int, chunk: int = 2048
 ) -> Complex64[Tensor, "n_rows M"]:
     """α_j = Σ exp(−2πi j·node/grid) over the atoms of each row (paper A.2), exact up to single precision.
 
     `nodes` are integer grid coordinates, `rows` says which row (a crystal's species) an atom adds to. Modes are Hermitian
-    exactly. `chunk` atoms are expanded at a time, which bounds memory.
+    exactly. `chunk` atoms are expanded at a time, few enough for a cache.
     """
     width = (basis.j_max + 1) * basis.bpd**2
     slab = torch.zeros(n_rows, width, 2, device=nodes.device)
