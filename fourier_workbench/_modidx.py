@@ -304,6 +304,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                        'fourier_workbench/data/likeness.py'),
                                                  'fourier_workbench.data.likeness._may_match': ( 'api/likeness.html#_may_match',
                                                                                                  'fourier_workbench/data/likeness.py'),
+                                                 'fourier_workbench.data.likeness._may_shrink': ( 'api/likeness.html#_may_shrink',
+                                                                                                  'fourier_workbench/data/likeness.py'),
                                                  'fourier_workbench.data.likeness._similar_cells': ( 'api/likeness.html#_similar_cells',
                                                                                                      'fourier_workbench/data/likeness.py'),
                                                  'fourier_workbench.data.likeness._sites_fit': ( 'api/likeness.html#_sites_fit',

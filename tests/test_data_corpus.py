@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fourier_workbench import Crystal
-from fourier_workbench.data import Corpus, CrystalTensors, Sample, prepare_corpus
+from fourier_workbench.data import Corpus, CrystalTensors, Sample, funnel_figure, prepare_corpus
 from fourier_workbench.data.packing import DENOMINATOR, nodes_of, numerators, pack
 from fourier_workbench.data.pool import Pool
 from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.data.tables import write_table
 from fourier_workbench.errors import CorpusError, SourceError
 from fourier_workbench.representation import FourierBasis, snap
 
@@ -300,3 +303,109 @@ def test_packing_and_selecting_keep_crystals(sizes, data):
 def test_coordinates_need_a_grid_that_divides_the_denominator():
     with pytest.raises(CorpusError, match="does not divide"):
         nodes_of(np.zeros((1, 3), np.uint16), 96)
+
+
+FULL = """
+import resource, sys
+from fourier_workbench.data import prepare_corpus
+from fourier_workbench.errors import CorpusError
+from fourier_workbench.representation import FourierBasis
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    prepare_corpus(sys.argv[1], sys.argv[2], FourierBasis(5), 24, recovery=None, progress=False)
+except CorpusError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("share", [0.4, 0.999])
+def test_a_disk_without_room_loses_nothing_that_is_finished(prepared, table, tmp_path, share):
+    """A file may not grow beyond so many bytes, which the system refuses as it refuses to write to a full disk."""
+    out, room = tmp_path / "full", int(share * max(map(len, folder_of(prepared).values())))
+    run = subprocess.run([sys.executable, "-c", FULL, table, out, str(room)], capture_output=True, check=False, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "the disk is full" in run.stdout
+    assert "make room and run the same again" in run.stdout
+    assert len(run.stdout.splitlines()) == 1
+    assert not list(out.rglob(".*"))  # nothing half written
+    before = {path: path.read_bytes() for path in out.rglob("*.arrow")}
+    assert all(pa.ipc.open_file(path).read_all().num_rows >= 0 for path in before)
+    prepare_corpus(table, out, **OPTIONS)
+    assert folder_of(out) == folder_of(prepared)
+
+
+def test_no_space_is_told_in_a_line(tmp_path, monkeypatch):
+    def write(*arguments, **options):
+        raise OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", write)
+    with pytest.raises(CorpusError, match=r"the disk is full\); what is finished is kept"):
+        write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def die_once(flag, done):
+    """Kills its process the first time it is called."""
+    if not flag.exists():
+        flag.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.write_text("")
+
+
+def test_a_dask_worker_that_dies_is_replaced_and_its_task_done_again(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with (distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+          distributed.Client(cluster) as client, Pool(1, client, False) as pool):
+        pool.run([(die_once, (tmp_path / "flag", tmp_path / "done"), 1)], 1, "die")
+    assert (tmp_path / "done").exists()
+
+
+def test_progress_shows_rate_and_time_left(tmp_path, capsys):
+    prepare_corpus([metal(z) for z in range(21, 31)], tmp_path / "c", **{**OPTIONS, "progress": True})
+    shown = capsys.readouterr().err
+    assert "read and filter: 100%" in shown
+    assert re.search(r"10/10 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+ crystals/s\]", shown)
+
+
+def test_the_split_of_a_corpus_is_recorded(tmp_path):
+    samples = [metal(z, split=name) for z, name in zip((26, 28, 29), ("test", "train", "val"), strict=True)]
+    corpus = prepare_corpus(samples, tmp_path / "c", split="given", **OPTIONS)
+    assert corpus.manifest["options"]["split"] == "given"
+    assert [corpus.split(name)[0].id for name in ("test", "train", "val")] == [sample.id for sample in samples]
+    with pytest.raises(CorpusError, match="1 crystals are in no split"):
+        prepare_corpus([metal(26)], tmp_path / "d", split="given", **OPTIONS)
+
+
+def test_a_corpus_of_millions_opens_without_reading_it(prepared, tmp_path):
+    """A manifest of a thousand shards that do not even exist: nothing of them is needed to open, count and ask for one."""
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    folder = tmp_path / "large"
+    (folder / "shards").mkdir(parents=True)
+    real = (prepared / manifest["shards"][0]["file"]).read_bytes()
+    rows = manifest["shards"][0]["rows"]
+    manifest["shards"] = [{"file": f"shards/{i}.parquet", "rows": rows, "digest": ""} for i in range(1000)]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "funnel.json").write_bytes((prepared / "funnel.json").read_bytes())
+    (folder / "shards" / "700.parquet").write_bytes(real)
+    corpus = Corpus(folder)
+    assert len(corpus) == 1000 * rows
+    assert corpus[700 * rows + 5].id == Corpus(prepared)[5].id
+    with pytest.raises(CorpusError, match="missing or damaged"):
+        corpus[0]
+
+
+def test_the_funnel_draws_itself(prepared):
+    funnel = Corpus(prepared).funnel
+    bundle = funnel._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", "application/vnd.plotly.v1+json"}
+    assert json.dumps(bundle)  # a message of Jupyter
+    figure = funnel_figure(funnel)
+    remain = [trace for trace in figure.data if trace.type == "bar" and trace.xaxis == "x"]
+    assert sum(trace.x[0] for trace in remain) == funnel["in"]
+    assert sum(trace.x[-1] for trace in remain) == funnel["kept"]
+    lost = [trace for trace in figure.data if trace.type == "bar" and trace.xaxis == "x2"]
+    assert sum(sum(trace.x) for trace in lost) == funnel["in"] - funnel["kept"]
+    assert json.loads((prepared / "funnel.json").read_text()) == funnel
+    for column in funnel.table():
+        assert column[1][0] == sum(column[1][1:])

@@ -268,3 +268,22 @@ def test_the_hull_table_is_joined(tmp_path):
     pq.write_table(pa.table({"immutable_id": ["agm3"]}), tmp_path / "hull.parquet")
     with pytest.raises(SourceError, match="dft_hull"):
         prepare_corpus(tmp_path / "bulk.parquet", tmp_path / "new", hull=tmp_path / "hull.parquet", progress=False)
+
+
+def test_a_hull_in_several_files_and_of_the_hub(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    lemat(tmp_path / "bulk.parquet")
+    (tmp_path / "hull").mkdir()
+    pq.write_table(pa.table({"immutable_id": ["agm3", None], "dft_hull": [0.3, 1.0]}), tmp_path / "hull" / "a.parquet")
+    unknown = pa.table({"immutable_id": ["agm1", "agm0"], "dft_hull": [None, float("nan")]})
+    pq.write_table(unknown, tmp_path / "hull" / "b.parquet")
+    options = {"deduplicate": False, "recovery": None, "grid": 24, "progress": False}
+    corpus = prepare_corpus(tmp_path / "bulk.parquet", tmp_path / "out", hull=tmp_path / "hull", **options)
+    assert [sample.properties.get("dft_hull") for sample in corpus] == [None, None, None, 0.3, None]
+    table = datasets.Dataset.from_dict({"immutable_id": ["agm4", "agm2"], "dft_hull": [0.4, 0.2]})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *arguments, **_: table)
+    hub = "hf:LeMaterial/LeMat-Bulk-DFT-Hull-All"
+    corpus = prepare_corpus(tmp_path / "bulk.parquet", tmp_path / "hub", hull=hub, **options)
+    assert [sample.properties.get("dft_hull") for sample in corpus] == [None, None, 0.2, None, 0.4]
+    with pytest.raises(SourceError, match="no hull table"):
+        prepare_corpus(tmp_path / "bulk.parquet", tmp_path / "new", hull=tmp_path / "nowhere", **options)

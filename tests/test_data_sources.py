@@ -144,6 +144,45 @@ def test_a_truncated_table_is_an_error(tmp_path):
         load_crystals(tmp_path / "cut.parquet")
 
 
+def test_a_file_that_cannot_be_opened_among_others_is_counted_and_said(tmp_path):
+    pq.write_table(pa.Table.from_pylist(rows(3)), tmp_path / "b.parquet")
+    put(tmp_path / "a.parquet", POINTER)
+    put(tmp_path / "c.parquet", b"PAR1 and then nothing")
+    pq.write_table(pa.Table.from_pylist(rows(2)).drop_columns(["lattice"]), tmp_path / "d.parquet")
+    with pytest.warns(UserWarning, match="3 of 4 files of .* cannot be read and count as one rejected entry each"):
+        samples, rejected = read(tmp_path)
+    assert [sample.id for sample in samples] == ["m0", "m1", "m2"]
+    assert [(name, reason) for name, reason, _ in rejected] == [
+        ("a.parquet", "unreadable"), ("c.parquet", "unreadable"), ("d.parquet", "unreadable")]
+    assert [word in detail for (_, _, detail), word in zip(rejected, ["git lfs pull", "download", "lattice"], strict=True)] == [
+        True] * 3
+    with pytest.warns(UserWarning, match="cannot be read"):
+        funnel = prepare_corpus(tmp_path, tmp_path.with_name("out"), grid=24, recovery=None, progress=False).funnel
+    assert (funnel["in"], funnel["rejected"]["unreadable"]) == (6, 3)
+    (tmp_path / "b.parquet").unlink()
+    with pytest.raises(SourceError, match="Git-LFS"):
+        load_crystals(tmp_path)
+
+
+def test_a_damaged_row_group_is_counted_row_by_row_and_the_rest_goes_on(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist(rows(90)), path, row_group_size=30)
+    group = pq.read_metadata(path).row_group(1)
+    first = min(group.column(i).dictionary_page_offset or group.column(i).data_page_offset for i in range(group.num_columns))
+    content = bytearray(path.read_bytes())
+    content[first : first + 60] = bytes(60)
+    path.write_bytes(bytes(content))
+    samples, rejected = read(path)
+    assert [sample.id for sample in samples] == [f"m{i}" for i in (*range(30), *range(60, 90))]
+    assert [reason for _, reason, _ in rejected] == ["damaged"] * 30
+
+
+def test_parts_carry_no_more_than_their_own_entries(cifs):
+    parts = open_source(cifs, part_size=3).parts
+    assert [len(part.payload) for part in parts] == [len(part) for part in parts] == [3, 3, 1]
+    assert [name for part in parts for name in part.payload] == list(open_source(cifs).parts[0].payload)
+
+
 def test_the_hub_without_its_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(SourceError, match=r"fourier_workbench\[hub\]"):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from ..crystal import Crystal
@@ -45,16 +45,40 @@ def _vectors(matrix: Float64[np.ndarray, "3 3"], radius: float) -> _Vectors:
     units = cartesian[near] / lengths[near, None]
     return _Vectors(whole[near], lengths[near], units @ units.T, radius)
 
+# %% ../../nbs/api/25_likeness.ipynb #efcec7e8
+_SHIFT = 0.25  # Å: how far from each other pymatgen takes sites for images of one another
+
+
+def _may_shrink(lattice: Float64[np.ndarray, "3 3"], frac: Float64[np.ndarray, "n 3"], numbers: Int64[np.ndarray, " n"]) -> bool:
+    """False when pymatgen's search for a smaller cell must fail: no translation puts every atom near a like one."""
+    kinds, counts = np.unique(numbers, return_counts=True)
+    if gcd(*counts.tolist()) == 1:
+        return False
+    width = 2 * _SHIFT / np.linalg.norm(lattice, axis=1) * (1 + _SLACK)
+    groups = [frac[numbers == kind] for kind in kinds[np.argsort(counts, kind="stable")]]
+    moves = groups[0][1:] - groups[0][0]
+    for group in groups:
+        for site in group:
+            apart = (site + moves)[:, None] - group
+            apart -= np.round(apart)
+            moves = moves[(np.abs(apart) <= width).all(-1).any(-1)]
+            if not len(moves):
+                return False
+    return True
+
 # %% ../../nbs/api/25_likeness.ipynb #4db52e49
 class _Reduced:
-    """The primitive Niggli cell in which the matcher compares; a smaller cell needs counts with a common divisor."""
+    """The primitive Niggli cell in which the matcher compares."""
 
     def __init__(self, matcher: StructureMatcher, crystal: Crystal):
-        divisible = gcd(*np.bincount(crystal.numbers).tolist()) > 1
-        structure = matcher._get_reduced_structure(crystal.to_structure(), divisible, True)
-        self.lattice, self.frac = structure.lattice.matrix, np.asarray(structure.frac_coords)
-        self.numbers = np.array([site.specie.Z for site in structure])
-        self.matrix = self.lattice / structure.volume ** (1 / 3)
+        self.lattice = Lattice(crystal.lattice).get_niggli_reduced_lattice().matrix
+        self.frac = crystal.frac_coords @ crystal.lattice @ np.linalg.inv(self.lattice) % 1
+        self.numbers = crystal.numbers
+        if _may_shrink(self.lattice, self.frac, self.numbers):
+            structure = matcher._get_reduced_structure(crystal.to_structure(), True, True)
+            self.lattice, self.frac = structure.lattice.matrix, np.asarray(structure.frac_coords)
+            self.numbers = np.array([site.specie.Z for site in structure])
+        self.matrix = self.lattice / np.abs(np.linalg.det(self.lattice)) ** (1 / 3)
         self.lengths = np.linalg.norm(self.matrix, axis=1)
         self.edges = np.sort(self.lengths)
         self._found: _Vectors | None = None
