@@ -47,7 +47,8 @@ class ReportView(View):
     NAME, DRAWS_3D = "report", False
 
     html = traitlets.Unicode("").tag(sync=True)
-    style = traitlets.Unicode(STYLE.replace(":root", ":not(*)").replace("body{", ".page{")).tag(sync=True)
+    # not `style`: Jupyter's manager takes that for a widget
+    looks = traitlets.Unicode(STYLE.replace(":root", ":not(*)").replace("body{", ".page{")).tag(sync=True)
     rates = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, report: EvaluationReport, baselines: Mapping[str, EvaluationReport] | None = None,

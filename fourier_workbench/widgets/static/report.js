@@ -9,7 +9,7 @@ function build({ model, el }) {
   const host = h("div", { class: "fw-report", style: "flex:1 1 100%;min-width:0" });
   const inside = host.attachShadow({ mode: "open" }), page = h("div", { class: "page" });
   page.innerHTML = model.get("html");
-  inside.append(h("style", {}, `${model.get("style")} .page{padding:0 8px 8px;max-width:none;margin:0;background:none} h2{margin-top:18px}`), page);
+  inside.append(h("style", {}, `${model.get("looks")} .page{padding:0 8px 8px;max-width:none;margin:0;background:none} h2{margin-top:18px}`), page);
   view.body.append(host);
   // The page as it is, drawn by the browser itself: its nodes inside an SVG, with the colours of the theme written out.
   async function picture() {
