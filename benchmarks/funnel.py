@@ -3,9 +3,8 @@
     python benchmarks/funnel.py ../shared/data CORPUS --workers 2 --write nbs/explanations/the_funnel.json
 
 Prepares the folder (recoverable from 9³ coefficients on 1/48, cells as given, duplicates removed; a killed run goes on where it
-was), prints the funnel of each file and writes the table that nbs/explanations/the_funnel.ipynb is drawn
-from. Which file an entry came from is
-known by its id, so ids must differ between files.
+was), prints the funnel of each file and writes the table that nbs/explanations/the_funnel.ipynb is drawn from. Which file an
+entry came from is known by its id, so ids must differ between files.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def main() -> None:
         print(f"| {name} | {level['in']} | " + " | ".join(str(level["rejected"].get(reason, 0)) for reason in reasons)
               + f" | {level['kept']} |")
     if args.write:
-        about = {"command": f"python benchmarks/funnel.py {args.folder} CORPUS", "processor": platform.machine(),
+        about = {"command": "python benchmarks/funnel.py FOLDER CORPUS", "processor": platform.machine(),
                  "options": corpus.manifest["options"], "all": corpus.funnel, "files": files}
         args.write.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
