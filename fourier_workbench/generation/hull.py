@@ -35,7 +35,7 @@ __all__ = ['LEVELS', 'NOISE', 'DENSEST', 'VERDICTS', 'MEANS', 'Hull', 'read_hull
 LEVELS = (0.0, 0.1)  # eV/atom above the hull that count as stable, and as nearly so
 NOISE = 1e-4  # eV/atom; what single precision leaves of one structure's energy in two cells
 
-
+# %% ../../nbs/api/63_hull.ipynb #c3ea4436
 @dataclass(frozen=True, eq=False, repr=False)
 class Hull:
     """Lowest known energy (eV/atom) of each reduced formula; `source` says in words where they come from."""
@@ -84,7 +84,7 @@ class Hull:
         above = diagram.get_decomp_and_e_above_hull(entry, allow_negative=True, check_stable=False)[1]
         return None if above is None else float(above)
 
-# %% ../../nbs/api/63_hull.ipynb #5e42e653
+# %% ../../nbs/api/63_hull.ipynb #bdfbbb6b
 _FORMULA, _ID = ("formula", "composition", "reduced_formula"), ("id", "material_id", "immutable_id")
 _ENERGY = ("energy_per_atom", "energy")
 
@@ -124,7 +124,7 @@ def _columns(path: Path, known: dict[str, str]) -> list[tuple[str, float]]:
     named = formula.notna()
     return [(Composition(f).reduced_formula, float(e)) for f, e in zip(formula[named], energy[named], strict=True)]
 
-# %% ../../nbs/api/63_hull.ipynb #bdfbbb6b
+# %% ../../nbs/api/63_hull.ipynb #04027e48
 def read_hull(path: Path | str, reference: dict[str, dict[str, Crystal]] | None = None) -> Hull:
     """A hull from a Parquet or CSV table, or a JSON file of entries; `reference`: crystals by formula and id, for ids.
 
@@ -143,7 +143,7 @@ def read_hull(path: Path | str, reference: dict[str, dict[str, Crystal]] | None 
         raise EvaluationError(f"{path} holds no energy of a known formula; give ids of the reference, or formulas")
     return Hull(energies, f"table {path.name}, {len(energies)} formulas")
 
-# %% ../../nbs/api/63_hull.ipynb #0754d2a5
+# %% ../../nbs/api/63_hull.ipynb #0d3fc120
 DENSEST = 5.0  # Å³ an atom
 
 
@@ -176,7 +176,7 @@ def _lowest_of(groups: dict[str, list[Crystal]], energies: Energies, relaxed: in
         found = _lowest([*found.items(), *zip([formula for formula, _ in chosen], after, strict=True)])
     return found
 
-# %% ../../nbs/api/63_hull.ipynb #0d3fc120
+# %% ../../nbs/api/63_hull.ipynb #9fcd674a
 def self_consistent_hull(reference: dict[str, dict[str, Crystal]], energies: Energies, crystals: Sequence[Crystal | None], *,
                          relaxed: int = 3, elements: bool = True, progress: bool = True) -> Hull:
     """The hull that `energies` makes of reference crystals (by formula and id) for the chemical systems of `crystals`.
@@ -211,7 +211,7 @@ def find_hull(hull: Hull | Path | str, reference: dict[str, dict[str, Crystal]],
         raise EvaluationError("a self-consistent hull is made of reference crystals; give a reference, or a table as the hull")
     return self_consistent_hull(reference, energies, crystals, progress=progress)
 
-# %% ../../nbs/api/63_hull.ipynb #6c013f97
+# %% ../../nbs/api/63_hull.ipynb #f29fbd35
 VERDICTS = ["e_above_hull", "hull_rivals", *(f"stable_{level:g}" for level in LEVELS), "stability_failure"]
 
 
@@ -244,7 +244,7 @@ def _mean(metric: str, values: pd.Series, definition: str) -> dict[str, Any]:
     return {"metric": metric, "value": float(known.mean()) if len(known) else math.nan, "low": low, "high": high,
             "count": len(known), "denominator": len(known), "failures": len(values) - len(known), "definition": definition}
 
-# %% ../../nbs/api/63_hull.ipynb #f29fbd35
+# %% ../../nbs/api/63_hull.ipynb #121c2c23
 MEANS = ("RMSD to relaxed, Å", "E above hull, eV/atom")  # means over what could be computed, not rates
 
 
@@ -271,7 +271,7 @@ def stability_rates(table: pd.DataFrame, hull: Hull, energies: str) -> list[dict
                                                     f"with their relaxed selves; {energies}"))
     return [*rates, _mean(MEANS[1], table["e_above_hull"], "mean over those that have one" + told)]
 
-# %% ../../nbs/api/63_hull.ipynb #121c2c23
+# %% ../../nbs/api/63_hull.ipynb #128e5eb7
 def judge_stability(structures: pd.DataFrame, crystals: Sequence[Crystal | None], energies: Energies, hull: Hull | Path | str,
                     reference: dict[str, dict[str, Crystal]], *, progress: bool = True
                     ) -> tuple[pd.DataFrame, list[dict[str, Any]], str]:

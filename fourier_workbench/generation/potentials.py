@@ -139,7 +139,7 @@ def _optimise(atoms, volume: float, potential: Potential) -> tuple[bool, int]:
         converged = bool(done) and _largest_force(atoms) <= potential.fmax
     return converged, taken
 
-
+# %% ../../nbs/api/62_potentials.ipynb #f3e8d366
 def compute(crystal: Crystal, potential: Potential, calculator, known: frozenset[int]) -> dict[str, Any]:
     """Energies (eV/atom) of one crystal, and its relaxed structure where one is asked for; raises `Hopeless`."""
     if not set(crystal.species) <= known:
@@ -162,7 +162,7 @@ def compute(crystal: Crystal, potential: Potential, calculator, known: frozenset
     row["max_force"] = _largest_force(atoms)
     return row
 
-# %% ../../nbs/api/62_potentials.ipynb #8df1dcea
+# %% ../../nbs/api/62_potentials.ipynb #677af3b1
 def _answer(arrays: tuple, potential: Potential, calculator, known: frozenset[int]) -> dict[str, Any]:
     """The row of one structure, or the row that says why there is none."""
     try:
@@ -195,7 +195,7 @@ class Work:
         """The row of one structure, in this process."""
         return _open(self.potential)(arrays)
 
-# %% ../../nbs/api/62_potentials.ipynb #b29ce522
+# %% ../../nbs/api/62_potentials.ipynb #ba6a5c89
 @dataclass(frozen=True)
 class CHGNet(Potential):
     """CHGNet; `model`: a version whose weights its wheel carries."""
@@ -218,7 +218,7 @@ class CHGNet(Potential):
         known = frozenset(range(1, model.atom_embedding.embedding.num_embeddings + 1))
         return CHGNetCalculator(model, use_device=self.device, on_isolated_atoms="error"), known
 
-# %% ../../nbs/api/62_potentials.ipynb #ba6a5c89
+# %% ../../nbs/api/62_potentials.ipynb #cd19344c
 @dataclass(frozen=True)
 class SevenNet(Potential):
     """SevenNet; `model`: 7net-0 or 7net-l3i5, whose weights its wheel carries."""
