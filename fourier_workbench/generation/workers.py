@@ -9,7 +9,6 @@ import faulthandler
 import json
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -62,12 +61,10 @@ def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
 
 
-def _loaded(payload: bytes) -> Callable[[Any], Any]:
-    """The function, and what its module says it needs besides: `warm_up(name)` imports it before the clock runs."""
-    function = pickle.loads(payload)
+def _warm_up(function: Callable[[Any], Any]) -> None:
+    """What the function's module says it needs besides: `warm_up(name)` imports it before the clock runs."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     getattr(module, "warm_up", lambda name: None)(getattr(function, "__name__", ""))
-    return function
 
 
 def serve(descriptor: int) -> None:
@@ -80,15 +77,19 @@ def serve(descriptor: int) -> None:
         while True:
             try:
                 kind, payload, seconds = line.recv()
-            except (EOFError, OSError):
+            except (EOFError, ConnectionError):
                 return
+            except Exception as error:  # a function is imported as it comes in
+                line.send(("error", _message(error)))
+                continue
             try:
                 faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
                 if kind == "function":
-                    function, reply = _loaded(payload), ("ready", None)
+                    _warm_up(payload)
+                    function, reply = payload, ("ready", None)
                 else:
                     assert function is not None
-                    reply = ("value", function(pickle.loads(payload)))
+                    reply = ("value", function(payload))
             except BaseException as error:  # whatever a library raises is an outcome, and the process goes on
                 reply = ("error", _message(error))
             faulthandler.cancel_dump_traceback_later()
@@ -98,7 +99,9 @@ def serve(descriptor: int) -> None:
 def _send(line: connection.Connection, reply: tuple[str, Any]) -> None:
     try:
         line.send(reply)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a value that cannot travel
         line.send(("error", _message(error)))
 
 # %% ../../nbs/api/60_workers.ipynb #1b591d75
@@ -136,7 +139,7 @@ class _Worker:
         its.close()
         return cls(process, mine)
 
-    def send(self, state: str, payload: bytes, seconds: float) -> None:
+    def send(self, state: str, payload: Any, seconds: float) -> None:
         """Give it something to do; a line that is already dead shows when it is read."""
         self.state, self.since = state, time.monotonic()
         self.until = self.since + seconds
@@ -157,10 +160,10 @@ class _Worker:
 class _Round:
     """The state of one call of `Workers.run`, and what each message means."""
 
-    function: bytes
+    function: Callable[[Any], Any]
     items: Sequence[Any]
     seconds: float
-    idle: list[tuple[_Worker, bytes]]  # workers at rest, with the function they know
+    idle: list[tuple[_Worker, Any]]  # workers at rest, with the function they know
     done: Callable[[int, Outcome], None] | None
 
     def __post_init__(self) -> None:
@@ -170,7 +173,7 @@ class _Round:
 
     def _begin(self, worker: _Worker, knows: bool) -> None:
         if knows:
-            worker.send("item", pickle.dumps(self.items[worker.index]), self.seconds)
+            worker.send("item", self.items[worker.index], self.seconds)
         else:
             worker.send("function", self.function, _START)
 
@@ -221,14 +224,14 @@ class _Schedule(_Round):
 
     def _engage(self) -> None:
         """Give the next item to a worker at rest, or to a new one."""
-        worker, knows = self.idle.pop() if self.idle else (_Worker.start(), b"")
+        worker, knows = self.idle.pop() if self.idle else (_Worker.start(), None)
         if worker.process.poll() is not None:  # it was killed while it rested: no item is to blame
             worker.close()
             return
         worker.index = self.waiting.popleft()
         self.busy[worker.line] = worker
         if worker.state != "starting":
-            self._begin(worker, knows == self.function)
+            self._begin(worker, knows is self.function)
 
 # %% ../../nbs/api/60_workers.ipynb #e7d80068
 class Workers:
@@ -242,7 +245,7 @@ class Workers:
         if (workers is not None and workers < 1) or not seconds > 0:
             raise EvaluationError("workers must be at least 1 and the time limit above 0 seconds; change them")
         self.workers, self.seconds = workers or os.cpu_count() or 1, seconds
-        self._idle: list[tuple[_Worker, bytes]] = []
+        self._idle: list[tuple[_Worker, Any]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +261,7 @@ class Workers:
         `done(i, outcome)` is called as each comes. Raises `EvaluationError` when workers cannot start, or cannot import
         the function.
         """
-        work = _Schedule(pickle.dumps(function), list(items), seconds or self.seconds, self._idle, done)
+        work = _Schedule(function, list(items), seconds or self.seconds, self._idle, done)
         with tqdm(total=len(work.items), desc=label, leave=False, disable=label is None or not work.items) as bar:
             try:
                 while work.waiting or work.busy:
