@@ -86,7 +86,7 @@ def funnel_section(report: EvaluationReport) -> Section:
             for word, count in steps]
     lost = [f'<div class="bar lost"><span>{escape(reason)}</span><i style="width:{60 * count / n:.1f}%"></i><b>{count}</b></div>'
             for reason, count in report.funnel["rejected"].items()]
-    why = f"<h3>rejected by recovery</h3>{''.join(lost)}" if lost else '<p class="note">Recovery rejected none.</p>'
+    why = f"<h3>without a crystal</h3>{''.join(lost)}" if lost else '<p class="note">Every one gave a crystal.</p>'
     return Section("Funnel", "Each line keeps what the line above kept; nothing is dropped without a reason.",
                    f'<div class="two"><div>{"".join(bars)}</div><div>{why}</div></div>')
 
@@ -159,7 +159,9 @@ def distances_section(report: EvaluationReport) -> Section:
     heads = "".join(f'<th scope="col" class="count">{word}</th>' for word in ("95 %", "samples", "reference", "without"))
     html = (f'<table><thead><tr><th scope="col"></th><th scope="col">distance</th>{heads}'
             f'<th scope="col" class="what">of</th></tr></thead><tbody>{"".join(rows)}</tbody></table>')
-    return Section("Distances to the reference", "0 is the reference's own distribution; Jensen–Shannon distances end at 1.",
+    note = ("0 is the reference's own distribution; Jensen–Shannon distances end at 1. Samples drawn again repeat one "
+            "another, so intervals of Jensen–Shannon distances lie high.")
+    return Section("Distances to the reference", note,
                    f'<div class="scroll">{html}</div>' if rows else '<p class="note">Nothing was given to compare with.</p>')
 
 
