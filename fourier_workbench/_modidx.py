@@ -2040,6 +2040,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                  'fourier_workbench/training/reproduce.py'),
                                                       'fourier_workbench.training.reproduce._chosen': ( 'api/reproduce.html#_chosen',
                                                                                                         'fourier_workbench/training/reproduce.py'),
+                                                      'fourier_workbench.training.reproduce._collapsed': ( 'api/reproduce.html#_collapsed',
+                                                                                                           'fourier_workbench/training/reproduce.py'),
                                                       'fourier_workbench.training.reproduce._diffuser_row': ( 'api/reproduce.html#_diffuser_row',
                                                                                                               'fourier_workbench/training/reproduce.py'),
                                                       'fourier_workbench.training.reproduce._digest': ( 'api/reproduce.html#_digest',

@@ -141,7 +141,7 @@ def test_reproduce_sets_the_paper_beside_ours(demo: Path, tmp_path: Path, capsys
     shown = capsys.readouterr().out
     assert "TFFFF: run" in shown and "values are not comparable at this scale" in shown and "predicted:" in shown
     table = pd.read_parquet(tmp_path / "out" / "table6.parquet").set_index("row")
-    assert table.loc["FFFFF", "paper"] == 0.390 and table.loc["FFFFF", "verdict"] == "reference row"
+    assert table.loc["FFFFF", "paper"] == 0.390 and table.loc["FFFFF", "status"] == "run"
     assert main(["reproduce", "recoverability", str(tmp_path / "out"), "--data", "embedded", "--limit", "6"]) == 0
     assert "0.03573" in capsys.readouterr().out
 

@@ -102,17 +102,32 @@ def test_seeds_say_when_an_order_is_not_decided(corpus, tmp_path) -> None:
 
 
 def test_verdicts() -> None:
-    assert _verdict(0.318, 4.0, (0.390, 5.0), None, False) == "order holds"
-    assert _verdict(0.472, 4.0, (0.390, 5.0), None, False) == "order differs"
+    assert _verdict(0.318, 4.0, (0.390, 5.0), None, False) == "order holds, one seed"
+    assert _verdict(0.318, 4.0, (0.390, 5.0), 0.1, False) == "order holds"
+    assert _verdict(0.472, 4.0, (0.390, 5.0), None, False) == "order differs, one seed"
     assert _verdict(0.318, 0.33, (0.390, 0.39), None, True) == "reproduced within 10 %"
     assert _verdict(0.318, 0.5, (0.390, 0.39), None, True) == "off by +57%"
     assert _verdict(None, 0.5, (0.390, 0.39), None, True) == "no value of the paper's at hand"
     assert _verdict(0.3, None, (None, None), None, True) == "not run"
-    assert _verdict(0.3, 1.0, (None, 2.0), None, False) == "value not comparable, no reference row"
+    assert _verdict(0.3, 1.0, (None, 2.0), None, False) == "value not comparable, no reference row to order by"
     pairs = [(1, 2), (2, 3), (3, 1), (None, 1)]
     assert concordant([{"paper": paper, "ours": ours} for paper, ours in pairs]) == (1, 3)
     assert comparable({"steps": 1, "width": 0.5, "modes": 1, "crystals": 0.1})
     assert not comparable({"steps": 0.4, "width": 1, "modes": 1, "crystals": 1})
+
+
+def test_a_collapsed_run_is_not_judged() -> None:
+    "Losses that differ in the fourth figure because nothing was learned must not read as an order."
+    table = paper_table(6)
+    rows = [table.row(name) for name in ("FFFFF", "TFFFF", "FFFFT")]
+    losses = [{"status": "run", "L_VAE": loss, "R": ratio} for loss, ratio in ((2.6313, 30.0), (2.6300, 3e-4), (2.6, 25.0))]
+    judged = module._judged(table, rows, losses, False)
+    assert [row["verdict"] for row in judged] == [
+        "reference row", "not judged: the ladder carries nothing, R = 0.0003", "order holds, one seed"]
+    assert concordant(judged) == (1, 1)
+    losses[0]["R"] = 0.1
+    judged = module._judged(table, rows, losses, False)
+    assert judged[2]["verdict"] == "value not comparable, no reference row to order by" and concordant(judged) == (0, 0)
 
 
 def test_a_predictor_of_zeros_scores_the_root_of_six(corpus) -> None:

@@ -138,20 +138,27 @@ def comparable(found: dict[str, float]) -> bool:
     return min(found["steps"], found["width"], found["modes"]) >= 0.5 and found["crystals"] >= 0.1
 
 
-def _verdict(paper: float | None, ours: float | None, beside: tuple[float | None, float | None], noise: float | None,
-             same_scale: bool) -> str:
-    """One row in words; `beside` holds the reference row's values, the paper's and ours, `noise` a spread between seeds."""
+def _collapsed(found: dict[str, Any]) -> str | None:
+    """Why a row cannot be judged whatever its loss: signal below the decoder's noise, where the paper's R is 20 to 40."""
+    ratio = found.get("R")
+    return None if ratio is None or ratio >= 1 else f"not judged: the ladder carries nothing, R = {ratio:.2g}"
+
+
+def _verdict(paper: float | None, ours: float | None, beside: tuple[float | None, float | None] | None,
+             noise: float | None, same_scale: bool) -> str:
+    """One row in words; `beside`: the reference row's values, paper's and ours, None if it collapsed; `noise`: seeds' spread."""
     if ours is None:
         return "not run"
     if paper is None:
         return "no value of the paper's at hand"
     if same_scale:
         return "reproduced within 10 %" if abs(ours / paper - 1) <= 0.1 else f"off by {ours / paper - 1:+.0%}"
-    if beside[0] is None or beside[1] is None:
-        return "value not comparable, no reference row"
+    if beside is None or beside[0] is None or beside[1] is None:
+        return "value not comparable, no reference row to order by"
     if noise is not None and abs(ours - beside[1]) < 2 * noise:
         return "order not decided: seeds differ as much"
-    return "order holds" if (ours > beside[1]) == (paper > beside[0]) else "order differs"
+    order = "order holds" if (ours > beside[1]) == (paper > beside[0]) else "order differs"
+    return order if noise is not None else f"{order}, one seed"
 
 # %% ../../nbs/api/59_reproduce.ipynb #941bbe64
 def _judged(table: PaperTable, rows: Sequence[Row], found: Sequence[dict[str, Any]], same_scale: bool) -> list[dict[str, Any]]:
@@ -161,6 +168,7 @@ def _judged(table: PaperTable, rows: Sequence[Row], found: Sequence[dict[str, An
     beside = (None, None) if at is None else (rows[at].values.get(column), found[at].get(column))
     spreads = [one["spread"] for one in found if one.get("spread") is not None]
     noise = float(np.sqrt(np.mean(np.square(spreads)) * 2)) if spreads else None
+    empty = at is not None and _collapsed(found[at]) is not None
     ratio = lambda value, other: None if value is None or not other else value / other  # noqa: E731
     out = []
     for row, one in zip(rows, found, strict=True):
@@ -169,8 +177,9 @@ def _judged(table: PaperTable, rows: Sequence[Row], found: Sequence[dict[str, An
         out.append({
             "row": row.settings, "status": one["status"], "paper": paper, "ours": ours, "held_out": one.get(f"{column}_held_out"),
             "spread": one.get("spread"), "paper_ratio": ratio(paper, beside[0]), "our_ratio": ratio(ours, beside[1]),
-            "verdict": "reference row" if row.settings == table.reference and ours is not None and not same_scale
-            else _verdict(paper, ours, beside, noise, same_scale),
+            "verdict": _collapsed(one) or (
+                "reference row" if row.settings == table.reference and ours is not None and not same_scale
+                else _verdict(paper, ours, None if empty else beside, noise, same_scale)),
             **{f"paper_{name}": value for name, value in row.values.items() if name != column},
             **{name: value for name, value in one.items() if name not in ("status", "spread", column, f"{column}_held_out")},
             "predicted_parameters": full.parameters, "predicted_hours": full.total_s / 3600, "note": row.note,
@@ -180,7 +189,8 @@ def _judged(table: PaperTable, rows: Sequence[Row], found: Sequence[dict[str, An
 
 def concordant(rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
     """Pairs of rows that stand in the paper's order, and all pairs that both have values for."""
-    known = [(row["paper"], row["ours"]) for row in rows if row["paper"] is not None and row["ours"] is not None]
+    known = [(row["paper"], row["ours"]) for row in rows
+             if row["paper"] is not None and row["ours"] is not None and not _collapsed(row)]
     pairs = [(a, b) for i, a in enumerate(known) for b in known[:i] if a[0] != b[0]]
     return sum((a[0] > b[0]) == (a[1] > b[1]) for a, b in pairs), len(pairs)
 
@@ -199,6 +209,9 @@ def _summary(table: PaperTable, found: dict[str, float], rows: list[dict[str, An
                      + f"; batch {scale.batch_size}, {scale.seeds} seed{'s' * (scale.seeds > 1)}")
         if not comparable(found):
             notes.append("values are not comparable at this scale, only the order of rows may be")
+        if empty := sum(_collapsed(row) is not None for row in rows):
+            notes.append(f"{empty} of {len(rows)} rows collapsed: their latents carry nothing, so their losses compare nothing; "
+                         "train longer")
         notes.append(f"{held} of {pairs} pairs of rows stand in the paper's order" if pairs else "no two rows to order")
     return [*notes, *([table.note] if table.note else [])]
 
