@@ -116,7 +116,8 @@ def diffuser(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
     out: dict[str, float] = {"steps": steps}
     for sampler, levels in (("ancestral", 50), ("churn", 50), ("multistep", 25)):
         table = generator.sample(args.drawn, 0, levels, sampler, progress=False).table
-        out |= {f"{sampler} clean": float(table["clean"].mean()), f"{sampler} kinds": table["reduced_formula"].nunique() / args.drawn}
+        kinds = table["reduced_formula"].nunique() / args.drawn
+        out |= {f"{sampler} clean": float(table["clean"].mean()), f"{sampler} kinds": kinds}
     return out
 
 

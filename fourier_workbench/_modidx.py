@@ -66,6 +66,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'fourier_workbench.crystal._html': ('api/crystal.html#_html', 'fourier_workbench/crystal.py'),
                                            'fourier_workbench.crystal._read_cif': ( 'api/crystal.html#_read_cif',
                                                                                     'fourier_workbench/crystal.py'),
+                                           'fourier_workbench.crystal._standard': ( 'api/crystal.html#_standard',
+                                                                                    'fourier_workbench/crystal.py'),
                                            'fourier_workbench.crystal._structure_arrays': ( 'api/crystal.html#_structure_arrays',
                                                                                             'fourier_workbench/crystal.py')},
             'fourier_workbench.data.augmentations': { 'fourier_workbench.data.augmentations.Changes': ( 'api/augmentations.html#changes',

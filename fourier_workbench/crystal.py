@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import spglib
@@ -234,17 +234,25 @@ class Crystal(_Geometry):
         return Crystal.from_structure(structure.get_reduced_structure("niggli")).right_handed()
 
     def standard(self, symprec: float = 0.01) -> Crystal:
-        """The primitive cell of spglib's standard setting, found within `symprec` Å: its origin lies on symmetry elements.
-
-        Nothing is idealised. A crystal whose atoms coincide, in which spglib finds no group, keeps its cell.
-        """
-        cell = (self.lattice, self.frac_coords, self.numbers)
-        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
-        return self if found is None else Crystal(found[0], found[2], np.mod(found[1], 1.0)).right_handed()
+        """The primitive cell of spglib's standard setting, found within `symprec` Å; its origin lies on symmetry elements."""
+        return _standard(self, symprec)
 
     def supercell(self, matrix) -> Crystal:
         """The supercell whose lattice vectors are `matrix` (three integers, or (3, 3)) times this cell's."""
         return Crystal.from_structure(self.to_structure().make_supercell(matrix, in_place=False))
+
+# %% ../nbs/api/02_crystal.ipynb #fda674c9
+def _standard(crystal: Crystal, symprec: float) -> Crystal:
+    """Standard primitive cell, nothing idealised; a crystal in which spglib finds no group keeps its cell."""
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    group = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    if group is None:
+        return crystal
+    # without idealising, spglib turns the cell but leaves its origin where it was
+    shifted = crystal.frac_coords + np.linalg.solve(group.transformation_matrix, group.origin_shift)
+    cell = (crystal.lattice, shifted, crystal.numbers)
+    found: Any = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
+    return crystal if found is None else Crystal(found[0], found[2], np.mod(found[1], 1.0)).right_handed()
 
 # %% ../nbs/api/02_crystal.ipynb #17ba0791
 def _read_cif(text_or_path: str | Path) -> Structure:

@@ -124,8 +124,8 @@ def recoverability(
     """Why each crystal cannot be recovered from its coefficients, None where it can (paper A.3).
 
     `method` is recovery's, `"paper"` or `"robust"`, without its restarts: they cost more than all else and find few of the
-    crystals that the rest has missed (`benchmarks/preparation.py --restarts` counts). Reasons: `collision` (two atoms on one node),
-    `unrecoverable`. A crystal passes only when all its nodes come back.
+    crystals that the rest has missed (`benchmarks/preparation.py --restarts` counts). Reasons: `collision` (two atoms on
+    one node), `unrecoverable`. A crystal passes only when all its nodes come back.
     """
     patterns = _patterns(packed, grid)
     different = sorted(set(patterns))
