@@ -62,9 +62,12 @@ def greedy_removal(rho: Float32[Tensor, "T g g g"], n: int, kernel: Float32[Tens
 
 # %% ../../nbs/api/12_peaks.ipynb #fe5dbbce
 def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]):
-    """exp(−2πi j·u) of every atom and mode."""
-    angle = -2 * torch.pi * (u @ j.T)
-    return torch.polar(torch.ones_like(angle), angle)
+    """exp(−2πi j·u) of every atom and mode: a product of one factor for each axis, of which there are few."""
+    reach = int(j.abs().max()) if len(j) else 0
+    angle = -2 * torch.pi * u[..., None] * torch.arange(-reach, reach + 1, device=u.device)
+    x, y, z = torch.polar(torch.ones_like(angle), angle).unbind(2)
+    a, b, c = (j.long() + reach).unbind(1)
+    return x[..., a] * y[..., b] * z[..., c]
 
 
 def _half_vectors(basis: FourierBasis, device) -> Float[Tensor, "H 3"]:
@@ -74,8 +77,8 @@ def _half_vectors(basis: FourierBasis, device) -> Float[Tensor, "H 3"]:
 
 def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
     """Derivative of the coefficients' real and imaginary parts with respect to fractional coordinates."""
-    slope = -2j * torch.pi * waves.transpose(1, 2).unsqueeze(-1) * j[:, None, :]
-    return torch.view_as_real(slope.flatten(2)).transpose(2, 3).flatten(1, 2)
+    slope = torch.view_as_real(-2j * torch.pi * waves).permute(0, 2, 3, 1)
+    return (slope.unsqueeze(-1) * j[:, None, None, :]).flatten(3).flatten(1, 2)
 
 # %% ../../nbs/api/12_peaks.ipynb #0ade7c2c
 def _newton_step(u: Float[Tensor, "T n 3"], target, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T n 3"]:

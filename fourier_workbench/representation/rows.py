@@ -37,14 +37,15 @@ def _roomiest(found: list[Int64[np.ndarray, " n"]], grid: int) -> Int64[np.ndarr
     return best if best is not None and _gap(best, grid) > 0 else None
 
 # %% ../../nbs/api/12_rows.ipynb #1a7383cb
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _fillings(places: tuple[int, ...], gap: int, n: int, most: int) -> Bool[np.ndarray, "s a"] | None:
     """All subsets of up to n ascending places with neighbours at least `gap` apart, None when they are more than `most`."""
-    rows, last, size = np.zeros((1, 0), dtype=bool), np.full(1, -gap), np.zeros(1, dtype=np.int64)
-    for place in places:
+    rows, last, size = np.zeros((1, len(places)), dtype=bool), np.full(1, -gap), np.zeros(1, dtype=np.int64)
+    for k, place in enumerate(places):
         free = (place - last >= gap) & (size < n)
-        taken = np.pad(rows[free], ((0, 0), (0, 1)), constant_values=True)
-        rows = np.concatenate([np.pad(rows, ((0, 0), (0, 1))), taken])
+        taken = rows[free]
+        taken[:, k] = True
+        rows = np.concatenate([rows, taken])
         last = np.concatenate([last, np.full(len(taken), place)])
         size = np.concatenate([size, size[free] + 1])
         if len(rows) > most:

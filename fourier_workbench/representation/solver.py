@@ -222,7 +222,9 @@ def _pursue(
         tasks, counts = part.tolist(), out.counts[part]
         told = None if watch is None else lambda k, nodes, picked, tasks=tasks: watch(tasks[k], "pursuit", nodes, picked)
         nodes = pursue(alpha[part], counts, basis, grid, sweeps=(budget // counts).clamp(max=SWEEPS), watch=told)
-        out.put(part, nodes, padded_residuals(nodes, counts, alpha[part], basis, grid), ["pursuit"] * len(part))
+        residual = padded_residuals(nodes, counts, alpha[part], basis, grid)
+        better = residual < out.residual[part]
+        out.put(part[better], nodes[better], residual[better], ["pursuit"] * int(better.sum()))
 
 # %% ../../nbs/api/12_solver.ipynb #bd307a3e
 def solve(
@@ -252,13 +254,15 @@ def solve(
             _null_space(best, alpha[part], n, basis, tolerance)
         if 3 * n < 2 * len(basis.half):
             _newton(best, alpha[part], basis)  # two atoms in one peak are Gauss–Newton's, and it is quicker
+        if n < CROWDED:
+            _null_space(best, alpha[part], n, basis, tolerance)  # what two glances missed, pursuit seldom finds
     if robust and basis.truncation == "cubic":
         _pursue(out, alpha, basis, grid, budget, watch)
     for n, part, best in _groups(out, grid, watch):
         if basis.truncation != "cubic" or not robust:
             _paper(best, alpha[part], n, basis)
         if robust:
-            if not quick or n < CROWDED:
+            if not quick:
                 _null_space(best, alpha[part], n, basis, tolerance)
             done = _rescue(best, alpha[part], n, basis, restarts, budget // n - SWEEPS - NEWTON_STEPS)
             out.cut[part[best.open()]] = not done
