@@ -1,5 +1,6 @@
 """Filters: each on its own, and duplicates exactly as pymatgen's matcher sees them."""
 
+import tracemalloc
 from collections import defaultdict
 
 import numpy as np
@@ -85,3 +86,16 @@ def test_recoverability_does_not_look_at_the_lattice_or_the_elements():
     flat = Crystal(np.diag([3.0, 3.0, 30.0]), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
     cube = Crystal(np.eye(3) * 6, [56, 83], [[0.5, 0.5, 0.5], [0, 0, 0]])
     assert recoverability(pack([flat, cube]), FourierBasis(3), 24) == [None, None]
+
+
+def test_a_cell_like_a_needle_costs_no_more_memory_than_others():
+    """Its longest edge reaches thousands of vectors of a stout cell of as many atoms."""
+    rng = np.random.default_rng(0)
+    needle = Crystal(np.diag([2.5, 2.6, 320.0]), [26] * 12, np.stack([np.zeros(12), np.zeros(12), np.arange(12) / 12], 1))
+    stout = Crystal(np.diag([6.0, 6.5, 7.0]), [26] * 12, rng.random((12, 3)))
+    tracemalloc.start()
+    found = duplicates_of([stout, needle, needle, stout])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [None, None, 1, 0]
+    assert peak < 100e6

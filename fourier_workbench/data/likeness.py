@@ -23,15 +23,16 @@ __all__ = ['DUPLICATE_TOLERANCES', 'duplicates_of']
 
 # %% ../../nbs/api/25_likeness.ipynb #71adfb4d
 DUPLICATE_TOLERANCES = (0.2, 0.3, 5.0)  # ltol, stol, angle_tol in degrees
+_REMEMBERED = 512  # vectors of a lattice; a needle of a cell sees tens of thousands in its neighbour's
 _SLACK = 1e-6  # our conditions are looser than the matcher's by this much: rounding must not reject what it accepts
 
 
 class _Vectors(NamedTuple):
-    """Vectors of a lattice, the cosines between them, and the radius up to which none is missing."""
+    """Vectors of a lattice, in its own and as unit vectors, and the radius up to which none is missing."""
 
     whole: Int64[np.ndarray, "m 3"]
     lengths: Float64[np.ndarray, " m"]
-    cosines: Float64[np.ndarray, "m m"]
+    units: Float64[np.ndarray, "m 3"]
     radius: float
 
 
@@ -42,8 +43,7 @@ def _vectors(matrix: Float64[np.ndarray, "3 3"], radius: float) -> _Vectors:
     cartesian = whole @ matrix
     lengths = np.linalg.norm(cartesian, axis=1)
     near = (lengths <= radius) & (lengths > 0)
-    units = cartesian[near] / lengths[near, None]
-    return _Vectors(whole[near], lengths[near], units @ units.T, radius)
+    return _Vectors(whole[near], lengths[near], cartesian[near] / lengths[near, None], radius)
 
 # %% ../../nbs/api/25_likeness.ipynb #efcec7e8
 _SHIFT = 0.25  # Å: how far from each other pymatgen takes sites for images of one another
@@ -103,9 +103,12 @@ class _Reduced:
 
     def vectors(self, radius: float) -> _Vectors:
         """Vectors of the lattice up to a radius at least."""
-        if self._found is None or self._found.radius < radius:
-            self._found = _vectors(self.matrix, radius * 1.1)
-        return self._found
+        if self._found is not None and self._found.radius >= radius:
+            return self._found
+        found = _vectors(self.matrix, radius * 1.1)
+        if len(found.whole) <= _REMEMBERED:
+            self._found = found
+        return found
 
 # %% ../../nbs/api/25_likeness.ipynb #bcbe1b28
 def _cell_parameters(cells: Float64[np.ndarray, "k 3 3"]) -> tuple[np.ndarray, np.ndarray]:
@@ -130,13 +133,13 @@ def _tolerances(cells: Float64[np.ndarray, "k 3 3"], goal: _Reduced) -> Float64[
 def _similar_cells(one: _Reduced, goal: _Reduced) -> Int64[np.ndarray, "k 3 3"]:
     """Cells of `one`'s lattice, rows in its own vectors, whose lengths and angles come close to those of `goal`."""
     stretch, turn = (1 + DUPLICATE_TOLERANCES[0]) * (1 + _SLACK), np.deg2rad(DUPLICATE_TOLERANCES[2] + _SLACK)
-    whole, lengths, cosines, _ = one.vectors(goal.lengths.max() * stretch)
+    whole, lengths, units, _ = one.vectors(goal.lengths.max() * stretch)
     ratio = lengths / goal.lengths[:, None]
     a, b, c = (np.flatnonzero(row) for row in (ratio < stretch) & (ratio > 1 / stretch))
     low, high = np.cos(np.minimum(goal.angles + turn, np.pi)), np.cos(np.maximum(goal.angles - turn, 0))
 
     def close(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
-        between = cosines[first[:, None], second]
+        between = units[first] @ units[second].T
         return (between >= low[axis] - 1e-12) & (between <= high[axis] + 1e-12)
 
     i, j = np.nonzero(close(a, b, 2))
