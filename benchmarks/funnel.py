@@ -1,10 +1,11 @@
-"""The funnel of a folder of Parquet files, file by file, as one corpus in which duplicates are sought across files.
+"""The funnel of a folder of Parquet files, file by file, as one corpus; duplicates are sought across files if wished.
 
-    python benchmarks/funnel.py ../shared/data CORPUS --workers 2 --write nbs/explanations/the_funnel.json
+    python benchmarks/funnel.py ../shared/data CORPUS --workers 2 --keep-duplicates --write nbs/explanations/the_funnel.json
+    python benchmarks/funnel.py ../shared/data CORPUS --workers 2          # hours more: polytypes of ZnS and CdI2 in long cells
 
-Prepares the folder (recoverable from 9³ coefficients on 1/48, cells as given, duplicates removed; a killed run goes on where it
-was), prints the funnel of each file and writes the table that nbs/explanations/the_funnel.ipynb is drawn from. Which file an
-entry came from is known by its id, so ids must differ between files.
+Prepares the folder (recoverable from 9³ coefficients on 1/48, cells as given; a killed run goes on where it was), prints the
+funnel of each file and writes the table that nbs/explanations/the_funnel.ipynb is drawn from. Which file an entry came from is
+known by its id, so ids must differ between files.
 """
 
 import argparse
@@ -45,9 +46,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--keep-duplicates", action="store_true")
     parser.add_argument("--write", type=Path)
     args = parser.parse_args()
-    corpus = prepare_corpus(args.folder, args.corpus, workers=args.workers)
+    corpus = prepare_corpus(args.folder, args.corpus, workers=args.workers, deduplicate=not args.keep_duplicates)
     files = by_file(corpus, ids_of(args.folder))
     assert sum(level["kept"] for level in files.values()) == len(corpus)
     reasons = reasons_in_order(corpus.funnel)
@@ -56,7 +58,8 @@ def main() -> None:
         print(f"| {name} | {level['in']} | " + " | ".join(str(level["rejected"].get(reason, 0)) for reason in reasons)
               + f" | {level['kept']} |")
     if args.write:
-        about = {"command": "python benchmarks/funnel.py FOLDER CORPUS", "processor": platform.machine(),
+        command = "python benchmarks/funnel.py FOLDER CORPUS" + " --keep-duplicates" * args.keep_duplicates
+        about = {"command": command, "processor": platform.machine(),
                  "options": corpus.manifest["options"], "all": corpus.funnel, "files": files}
         args.write.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
