@@ -156,8 +156,15 @@ def coefficients_from_nodes(
         waves = (x[:, :, None] * y[:, None, :])[..., None] * z[:, None, None, :]
         slab.index_add_(0, rows[start : start + chunk], torch.view_as_real(waves.flatten(1)))
     offset = basis.bpd**3 - width  # where the slab j_x ≥ 0 begins in the flattened cube
-    half = torch.view_as_complex(slab)[:, basis.cube_index[basis.zero :].to(nodes.device) - offset]
-    return basis.to_full(half)
+    if basis.truncation != "cubic":
+        return basis.to_full(torch.view_as_complex(slab)[:, basis.cube_index[basis.zero :].to(nodes.device) - offset])
+    out = torch.empty(n_rows, len(basis), dtype=torch.complex64, device=nodes.device)
+    both = torch.view_as_real(out)
+    both[:, basis.zero :] = slab[:, basis.zero - offset :]
+    torch.neg(both[:, basis.zero + 1 :, 1].flip(1), out=both[:, : basis.zero, 1])
+    both[:, : basis.zero, 0] = both[:, basis.zero + 1 :, 0].flip(1)
+    both[:, basis.zero, 1] = 0
+    return out
 
 # %% ../../nbs/api/11_fourier.ipynb #fa35e192
 @dataclass(frozen=True, eq=False)

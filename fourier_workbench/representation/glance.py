@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float32, Int64
+from jaxtyping import Bool, Complex64, Float32, Int64
 from torch import Tensor
 
 from .fourier import FourierBasis
@@ -31,6 +31,7 @@ class _Tables:
     last: Float32[Tensor, "2bpd 2points"]
     middle: Float32[Tensor, "2points 2bpd"]
     first: Float32[Tensor, "points 2slab"]
+    shared: Float32[Tensor, "grid grid"]  # what two atoms on a line along an axis have in common
 
 
 @lru_cache(maxsize=16)
@@ -50,7 +51,8 @@ def _tables(bpd: int, grid: int, device: torch.device) -> _Tables:
         last = torch.cat([torch.stack([c, -s], 1).flatten(0, 1), torch.stack([s, c], 1).flatten(0, 1)], 1)
         twice = torch.where(j[j_max:] == 0, 1.0, 2.0)[:, None]  # −j_x adds the conjugate
         first = torch.stack([c[j_max:] * twice, -s[j_max:] * twice], 1).flatten(0, 1).T
-    made = (t.float().contiguous() for t in (seen, inner, last, last.T, first))
+        shared = bpd**2 * kernel[(torch.arange(grid)[:, None] - torch.arange(grid)) % grid]
+    made = (t.float().contiguous() for t in (seen, inner, last, last.T, first, shared))
     return _Tables(grid, points, step, *made)
 
 
@@ -94,12 +96,14 @@ def glance(
     basis: FourierBasis,
     grid: int,
     *,
-    sweeps: int = 2,
+    sweeps: int = 1,
+    pairs: int = 0,
     enough: float = 1e-5,
 ) -> tuple[Int64[Tensor, "T n 3"], Float32[Tensor, " T"]]:
     """Nodes of tasks with `counts` atoms, padded with zeros to the largest task, and their relative residuals (paper A.3).
 
-    `alpha` must be Hermitian and of cubic truncation. Tasks that leave less than `enough` are not looked at again.
+    `alpha` must be Hermitian and of cubic truncation. Tasks that leave less than `enough` are not looked at again: others
+    `sweeps` times atom by atom, then `pairs` times by twos on a line too, as close ones have one peak together.
     """
     t = _tables(basis.bpd, grid, alpha.device)
     order = torch.argsort(counts, descending=True, stable=True).to(alpha.device)
@@ -120,6 +124,14 @@ def glance(
         rest, atoms = left[open_], nodes[open_]
         _look_again(rest, atoms, sizes[open_.cpu().numpy()], row, t)
         left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
+    for _ in range(pairs):
+        open_ = torch.nonzero(residual > enough).flatten()
+        if not len(open_):
+            break
+        rest, atoms, many = left[open_], nodes[open_], sizes[open_.cpu().numpy()]
+        _pairs_again(rest, atoms, many, t)
+        _look_again(rest, atoms, many, row, t)
+        left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
     back = torch.empty_like(order)
     back[order] = row
     return nodes[back], residual[back]
@@ -132,3 +144,45 @@ def _look_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"],
         _add(left[:m], nodes[:m, k], 1, t)
         nodes[:m, k] = _pick(left[:m], row[:m], t)
         _add(left[:m], nodes[:m, k], -1, t)
+
+
+def _pairs_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], sizes: np.ndarray, t: _Tables) -> None:
+    """Put each atom back together with its nearest later one on a line along an axis, look for both; in place."""
+    real = torch.arange(nodes.shape[1], device=nodes.device) < torch.from_numpy(sizes.copy()).to(nodes.device)[:, None]
+    for k in range(int(sizes[0])):
+        m = int(np.searchsorted(-sizes, -k))
+        off = ((nodes[:m] - nodes[:m, k : k + 1] + t.grid // 2) % t.grid - t.grid // 2).abs()
+        lined = off.sum(2, keepdim=True).eq(off) & real[:m, :, None]  # two on one node are on all three lines
+        lined[:, : k + 1] = False  # each two are seen once
+        length, other = torch.where(lined, off, t.grid).amin(2).min(1)
+        pair = torch.nonzero(length < 3 * t.step).flatten()
+        if len(pair):
+            _look_for_two(left, nodes, pair, k, other[pair], lined[pair, other[pair]], t)
+
+
+def _look_for_two(
+    left: Float32[Tensor, "T p p p"],
+    nodes: Int64[Tensor, "T n 3"],
+    pair: Int64[Tensor, " m"],
+    k: int,
+    other: Int64[Tensor, " m"],
+    axes: Bool[Tensor, "m 3"],
+    t: _Tables,
+) -> None:
+    """Best two nodes on a line of two atoms, along one of their `axes`: least squares, all choices at once."""
+    row = torch.arange(len(pair), device=left.device)
+    rest, a, b = left[pair], nodes[pair, k], nodes[pair, other]
+    _add(rest, a, 1, t)
+    _add(rest, b, 1, t)
+    x, y, z = (t.seen[a] / t.points).unsqueeze(3).unbind(1)
+    plane = torch.matmul(x.mT.unsqueeze(1), rest.flatten(2).unsqueeze(1)).view(len(pair), t.points, t.points)
+    along_x = torch.matmul(torch.matmul(rest, z.unsqueeze(1)).squeeze(3), y).squeeze(2)
+    lines = torch.stack([along_x, torch.matmul(plane, z).squeeze(2), torch.matmul(y.mT, plane).squeeze(1)], 1)
+    values = lines @ t.seen.T / t.points
+    gain = (values[..., None] + values[..., None, :] - t.shared).flatten(2).masked_fill(~axes[..., None], -torch.inf)
+    best = gain.flatten(1).argmax(1)
+    axis = best // t.grid**2
+    a[row, axis], b[row, axis] = best % t.grid**2 // t.grid, best % t.grid
+    _add(rest, a, -1, t)
+    _add(rest, b, -1, t)
+    left[pair], nodes[pair, k], nodes[pair, other] = rest, a, b

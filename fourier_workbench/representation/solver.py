@@ -38,12 +38,13 @@ from .pursuit import padded_residuals, pursue
 from .rows import nodes_in_rows
 
 # %% auto #0
-__all__ = ['Method', 'Watch', 'CERTAIN', 'CROWDED', 'SWEEPS', 'NEWTON_STEPS', 'Solved', 'solve']
+__all__ = ['Method', 'Watch', 'CERTAIN', 'FEW', 'CROWDED', 'SWEEPS', 'NEWTON_STEPS', 'Solved', 'solve']
 
 # %% ../../nbs/api/12_solver.ipynb #c1dfd96e
 Method = Literal["robust", "paper"]
 Watch = Callable[[int, str, Tensor, int | None], None]  # task, stage, nodes after a step, row that was picked
 CERTAIN = 1e-5  # relative residual below which nodes explain the coefficients to single precision
+FEW = 12  # atoms up to which a second glance pays, by twos
 CROWDED = 24  # atoms from which the null space is tried before anything slower
 SWEEPS, NEWTON_STEPS = 12, 10  # rounds of visits to all atoms of a task, at most, in one stage
 
@@ -246,9 +247,11 @@ def solve(
     """
     out = Solved.none(counts.to(alpha.device))
     robust, quick = method == "robust", method == "robust" and basis.truncation == "cubic" and watch is None
-    for part in out.open().split(768) if quick else ():
-        nodes, residual = glance(alpha[part], out.counts[part], basis, grid)
-        out.put(part, nodes, residual, ["glance"] * len(part))
+    for pairs in (0, 2) if quick else ():
+        open_ = out.open()
+        for part in open_[out.counts[open_] <= (FEW if pairs else grid**3)].split(384):  # few enough for a cache
+            nodes, residual = glance(alpha[part], out.counts[part], basis, grid, pairs=pairs)
+            out.put(part, nodes, residual, ["glance"] * len(part))
     for n, part, best in _groups(out, grid, watch) if quick else ():
         if n >= CROWDED:
             _null_space(best, alpha[part], n, basis, tolerance)

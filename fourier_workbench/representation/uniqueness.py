@@ -49,13 +49,14 @@ def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: 
     steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)
     for step in steps[1:][steps[1:].ne(0).long().argmax(1).eq(steps[1:].eq(1).long().argmax(1))].to(nodes.device):
         need = int(step.abs().sum()) * basis.j_max + 1
-        if need > nodes.shape[1]:
+        some = torch.nonzero((counts >= need) & ~out).flatten()
+        if not len(some):
             continue
-        axis = int(step.abs().argmax())
-        line = (nodes - nodes[..., axis : axis + 1] * step * step[axis]) % grid  # where the row meets the plane node[axis] = 0
+        axis, these = int(step.abs().argmax()), nodes[some]
+        line = (these - these[..., axis : axis + 1] * step * step[axis]) % grid  # where the row meets the plane node[axis] = 0
         key = (line[..., 0] * grid + line[..., 1]) * grid + line[..., 2]
-        key = torch.where(padding < counts[:, None], key, -1 - padding).sort(1).values
-        out |= (key[:, need - 1 :] == key[:, : key.shape[1] - need + 1]).any(1)
+        key = torch.where(padding < counts[some, None], key, -1 - padding).sort(1).values
+        out[some] = (key[:, need - 1 :] == key[:, : key.shape[1] - need + 1]).any(1)
     return out
 
 
@@ -92,11 +93,10 @@ def combs(nodes: Int64[np.ndarray, "n 3"], basis: FourierBasis, grid: int) -> It
         _, line = np.unique(np.delete(nodes, axis, 1), axis=0, return_inverse=True)
         for group in range(line.max() + 1):
             atoms = np.flatnonzero(line.ravel() == group)
-            for m in sizes:
+            for m in (m for m in sizes if m <= len(atoms)):
                 phase = nodes[atoms, axis] % (grid // m)
-                for start in np.unique(phase):
-                    if (phase == start).sum() == m:
-                        yield axis, grid // m, atoms[phase == start]
+                for start in np.flatnonzero(np.bincount(phase) == m):
+                    yield axis, grid // m, atoms[phase == start]
 
 
 def _room(
