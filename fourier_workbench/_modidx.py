@@ -1366,6 +1366,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                            'fourier_workbench/representation/fourier.py'),
                                                           'fourier_workbench.representation.fourier._WaveVectors.wave_vectors': ( 'api/fourier.html#_wavevectors.wave_vectors',
                                                                                                                                   'fourier_workbench/representation/fourier.py'),
+                                                          'fourier_workbench.representation.fourier._expanded': ( 'api/fourier.html#_expanded',
+                                                                                                                  'fourier_workbench/representation/fourier.py'),
                                                           'fourier_workbench.representation.fourier._phases': ( 'api/fourier.html#_phases',
                                                                                                                 'fourier_workbench/representation/fourier.py'),
                                                           'fourier_workbench.representation.fourier.check_grid': ( 'api/fourier.html#check_grid',

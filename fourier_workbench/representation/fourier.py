@@ -5,6 +5,7 @@
 # %% ../../nbs/api/11_fourier.ipynb #77de68da
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,29 +143,42 @@ def _phases(nodes: Int64[Tensor, "N 3"], j_max: int, grid: int) -> list[Complex6
 
 
 def coefficients_from_nodes(
-    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int, chunk: int = 2048
+    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int, chunk: int = 512
 ) -> Complex64[Tensor, "n_rows M"]:
     """α_j = Σ exp(−2πi j·node/grid) over the atoms of each row (paper A.2), exact up to single precision.
 
     `nodes` are integer grid coordinates, `rows` says which row (a crystal's species) an atom adds to. Modes are Hermitian
-    exactly. `chunk` atoms are expanded at a time, few enough for a cache.
+    exactly. `chunk` atoms are expanded at a time, few enough for a cache, and memory of rows without atoms is not touched.
     """
-    width = (basis.j_max + 1) * basis.bpd**2
-    slab = torch.zeros(n_rows, width, 2, device=nodes.device)
-    for start in range(0, len(nodes), chunk):
-        x, y, z = _phases(nodes[start : start + chunk], basis.j_max, grid)
-        waves = (x[:, :, None] * y[:, None, :])[..., None] * z[:, None, None, :]
-        slab.index_add_(0, rows[start : start + chunk], torch.view_as_real(waves.flatten(1)))
-    offset = basis.bpd**3 - width  # where the slab j_x ≥ 0 begins in the flattened cube
-    if basis.truncation != "cubic":
-        return basis.to_full(torch.view_as_complex(slab)[:, basis.cube_index[basis.zero :].to(nodes.device) - offset])
-    out = torch.empty(n_rows, len(basis), dtype=torch.complex64, device=nodes.device)
-    both = torch.view_as_real(out)
-    both[:, basis.zero :] = slab[:, basis.zero - offset :]
-    torch.neg(both[:, basis.zero + 1 :, 1].flip(1), out=both[:, : basis.zero, 1])
-    both[:, : basis.zero, 0] = both[:, basis.zero + 1 :, 0].flip(1)
-    both[:, basis.zero, 1] = 0
+    out = torch.zeros(n_rows, len(basis), dtype=torch.complex64, device=nodes.device)
+    if bool((rows.diff() < 0).any()):
+        order = torch.argsort(rows, stable=True)
+        nodes, rows = nodes[order], rows[order]
+    filled, atoms = torch.unique_consecutive(rows, return_counts=True)
+    last = atoms.cumsum(0).tolist()
+    first = 0
+    while first < len(filled):
+        start = last[first - 1] if first else 0
+        after = max(first + 1, bisect_right(last, start + chunk))
+        mine = slice(start, last[after - 1])
+        place = torch.arange(after - first, device=nodes.device).repeat_interleave(atoms[first:after])
+        out[filled[first:after]] = _expanded(nodes[mine], place, after - first, basis, grid)
+        first = after
     return out
+
+
+def _expanded(
+    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int
+) -> Complex64[Tensor, "n_rows M"]:
+    """Coefficients of few rows: the half j_x ≥ 0 of the cube by products of axes, and its mirror."""
+    width = (basis.j_max + 1) * basis.bpd**2
+    x, y, z = _phases(nodes, basis.j_max, grid)
+    waves = (x[:, :, None] * y[:, None, :])[..., None] * z[:, None, None, :]
+    slab = torch.zeros(n_rows, width, 2, device=nodes.device).index_add_(0, rows, torch.view_as_real(waves.flatten(1)))
+    offset = basis.bpd**3 - width  # where the slab j_x ≥ 0 begins in the flattened cube
+    if basis.truncation == "cubic":
+        return basis.to_full(torch.view_as_complex(slab)[:, basis.zero - offset :])
+    return basis.to_full(torch.view_as_complex(slab)[:, basis.cube_index[basis.zero :].to(nodes.device) - offset])
 
 # %% ../../nbs/api/11_fourier.ipynb #fa35e192
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch.multiprocessing.spawn import ProcessException
 
-from . import errors
+from .. import errors
 from ..data import Corpus
 from ..errors import RunError, WorkbenchError
 from .checkpoints import RunDirectory
