@@ -30,7 +30,7 @@ def test_names_in_prose_are_links_and_code_stays_code() -> None:
     assert link_names("use `encode(…)` or `Generator.sample`") == (
         "use [`encode(…)`](#api-representation.fourier-encode) or [`Generator.sample`](#api-generation.generate-generator.sample)"
     )
-    for text in ("```\n`encode`\n```", "    `encode`", "# `encode`", "[`encode`](x.md)", "`no such name`", "``encode``"):
+    for text in ("```\n`encode`\n```", "    `encode`", "# `encode`", "[`encode`](x.html)", "`no such name`", "``encode``"):
         assert link_names(text) == text
     assert "api-widgets.ladder-" in link_names("`LadderView`") and "(#" not in link_names("`train`"), "two rooms have a train"
 
