@@ -84,58 +84,6 @@ def _pick(left: Float32[Tensor, "m p p p"], row: Int64[Tensor, " m"], t: _Tables
     best = torch.matmul(t.inner[at], lines.unsqueeze(3)).squeeze(3).argmax(2)
     return (at * t.step + best - reach) % t.grid
 
-# %% ../../nbs/api/12_glance.ipynb #17ba0791
-def _left_over(left: Float32[Tensor, "T p p p"], norm: Float32[Tensor, " T"], p: int) -> Float32[Tensor, " T"]:
-    """Relative residual, from the coarse nodes alone (Parseval)."""
-    return torch.linalg.vector_norm(left.flatten(1), dim=1) / (norm * p**1.5)
-
-
-def glance(
-    alpha: Complex64[Tensor, "T M"],
-    counts: Int64[Tensor, " T"],
-    basis: FourierBasis,
-    grid: int,
-    *,
-    sweeps: int = 1,
-    pairs: int = 0,
-    enough: float = 1e-5,
-) -> tuple[Int64[Tensor, "T n 3"], Float32[Tensor, " T"]]:
-    """Nodes of tasks with `counts` atoms, padded with zeros to the largest task, and their relative residuals (paper A.3).
-
-    `alpha` must be Hermitian and of cubic truncation. Tasks that leave less than `enough` are not looked at again: others
-    `sweeps` times atom by atom, then `pairs` times by twos on a line too, as close ones have one peak together.
-    """
-    t = _tables(basis.bpd, grid, alpha.device)
-    order = torch.argsort(counts, descending=True, stable=True).to(alpha.device)
-    sizes = np.sort(counts.cpu().numpy())[::-1]
-    norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1)[order].clamp_min(1e-6)
-    left = _synthesis(alpha[order], basis.bpd, t)
-    nodes = torch.zeros(len(alpha), int(sizes[0]) if len(sizes) else 0, 3, dtype=torch.int64, device=alpha.device)
-    row = torch.arange(len(alpha), device=alpha.device)
-    for k in range(nodes.shape[1]):
-        m = int(np.searchsorted(-sizes, -k))
-        nodes[:m, k] = _pick(left[:m], row[:m], t)
-        _add(left[:m], nodes[:m, k], -1, t)
-    residual = _left_over(left, norm, t.points)
-    for _ in range(sweeps):
-        open_ = torch.nonzero(residual > enough).flatten()
-        if not len(open_):
-            break
-        rest, atoms = left[open_], nodes[open_]
-        _look_again(rest, atoms, sizes[open_.cpu().numpy()], row, t)
-        left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
-    for _ in range(pairs):
-        open_ = torch.nonzero(residual > enough).flatten()
-        if not len(open_):
-            break
-        rest, atoms, many = left[open_], nodes[open_], sizes[open_.cpu().numpy()]
-        _pairs_again(rest, atoms, many, t)
-        _look_again(rest, atoms, many, row, t)
-        left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
-    back = torch.empty_like(order)
-    back[order] = row
-    return nodes[back], residual[back]
-
 
 def _look_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], sizes: np.ndarray, row, t: _Tables) -> None:
     """Put each atom back and look for it again, in turn; in place."""
@@ -145,7 +93,7 @@ def _look_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"],
         nodes[:m, k] = _pick(left[:m], row[:m], t)
         _add(left[:m], nodes[:m, k], -1, t)
 
-
+# %% ../../nbs/api/12_glance.ipynb #d435a6cd
 def _pairs_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], sizes: np.ndarray, t: _Tables) -> None:
     """Put each atom back together with its nearest later one on a line along an axis, look for both; in place."""
     real = torch.arange(nodes.shape[1], device=nodes.device) < torch.from_numpy(sizes.copy()).to(nodes.device)[:, None]
@@ -186,3 +134,49 @@ def _look_for_two(
     _add(rest, a, -1, t)
     _add(rest, b, -1, t)
     left[pair], nodes[pair, k], nodes[pair, other] = rest, a, b
+
+# %% ../../nbs/api/12_glance.ipynb #17ba0791
+def _left_over(left: Float32[Tensor, "T p p p"], norm: Float32[Tensor, " T"], p: int) -> Float32[Tensor, " T"]:
+    """Relative residual, from the coarse nodes alone (Parseval)."""
+    return torch.linalg.vector_norm(left.flatten(1), dim=1) / (norm * p**1.5)
+
+
+def glance(
+    alpha: Complex64[Tensor, "T M"],
+    counts: Int64[Tensor, " T"],
+    basis: FourierBasis,
+    grid: int,
+    *,
+    sweeps: int = 1,
+    pairs: int = 0,
+    enough: float = 1e-5,
+) -> tuple[Int64[Tensor, "T n 3"], Float32[Tensor, " T"]]:
+    """Nodes of tasks with `counts` atoms, padded with zeros to the largest task, and their relative residuals (paper A.3).
+
+    `alpha` must be Hermitian and of cubic truncation. Tasks that leave less than `enough` are not looked at again: others
+    `sweeps` times atom by atom, then `pairs` times by twos on a line too, as close ones have one peak together.
+    """
+    t = _tables(basis.bpd, grid, alpha.device)
+    order = torch.argsort(counts, descending=True, stable=True).to(alpha.device)
+    sizes = np.sort(counts.cpu().numpy())[::-1]
+    norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1)[order].clamp_min(1e-6)
+    left = _synthesis(alpha[order], basis.bpd, t)
+    nodes = torch.zeros(len(alpha), int(sizes[0]) if len(sizes) else 0, 3, dtype=torch.int64, device=alpha.device)
+    row = torch.arange(len(alpha), device=alpha.device)
+    for k in range(nodes.shape[1]):
+        m = int(np.searchsorted(-sizes, -k))
+        nodes[:m, k] = _pick(left[:m], row[:m], t)
+        _add(left[:m], nodes[:m, k], -1, t)
+    residual = _left_over(left, norm, t.points)
+    for twos in [False] * sweeps + [True] * pairs:
+        open_ = torch.nonzero(residual > enough).flatten()
+        if not len(open_):
+            break
+        rest, atoms, many = left[open_], nodes[open_], sizes[open_.cpu().numpy()]
+        if twos:
+            _pairs_again(rest, atoms, many, t)
+        _look_again(rest, atoms, many, row, t)
+        left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
+    back = torch.empty_like(order)
+    back[order] = row
+    return nodes[back], residual[back]

@@ -154,8 +154,8 @@ def recover(
 ) -> Recovery:
     """Crystals from lattice, species and Fourier coefficients alone (paper A.3, G).
 
-    `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, gives crowded
-    ones to their null space, pursues what is left, and then tries candidates, rows, Gauss–Newton and descent with `restarts`.
+    `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, tries
+    Gauss–Newton, null space, candidates and rows, then pursuit, and Gauss–Newton and descent with `restarts`.
     `tolerance`: largest relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples).
     `policy`: what to do when classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`:
     most atoms of one species that are attempted. `budget`: most visits to the atoms of one species; a search that it cuts short,
