@@ -155,7 +155,7 @@ def packings() -> dict[tuple[int, int], int]:
 
 def noise(args, basis: FourierBasis) -> float | None:
     """Hermitian noise of a mean square of 0.2 on each mode, the number of atoms unknown: the share that comes back exactly."""
-    samples = [s for source in args.sources for s in islice(load_crystals(source), 20_000) if 24 <= len(s.crystal) <= 32][:120]
+    samples = [s for source in args.sources for s in islice(load_crystals(source), 20_000) if 24 <= len(s.crystal) <= 32][:240]
     if not samples:
         print("noise: no cells of 24 to 32 atoms in these sources")
         return None

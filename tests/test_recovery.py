@@ -129,6 +129,21 @@ def test_nothing_depends_on_the_default_device():
     assert all(reason is None for one in found for reason in one.reasons)
 
 
+@pytest.mark.parametrize("off", [-2.3, -1.4, -0.6, 0.6, 1.4, 2.3])
+@pytest.mark.parametrize("n", [3, 14, 40])
+def test_a_spoilt_number_of_atoms_is_found_again(n, off):
+    """The other modes, noisy as they are, know the number better than a zero mode that is up to two atoms wrong."""
+    flat = np.random.default_rng(n).choice(GRID**3, n, replace=False)
+    crystal = Crystal(8 * np.eye(3), [14] * n, np.stack(np.unravel_index(flat, (GRID,) * 3), 1) / GRID)
+    alpha = encode([crystal], BASIS, GRID).coefficients[0, 0] + random_modes(0.2**0.5)
+    spoilt = one_species(alpha, n + off)
+    searched, rounded = (
+        recover(spoilt, BASIS, GRID, tolerance=9.0, counts=counts, restarts=0) for counts in ("search", "round")
+    )
+    assert searched.counts[0, 0] == n and nodes_of(searched.crystals[0]) == nodes_of(crystal)
+    assert rounded.counts[0, 0] != n
+
+
 @pytest.mark.parametrize(("n", "scale"), [(60, 20), (400, 200)])
 def test_a_hopeless_search_is_not_begun(n, scale):
     """Random coefficients have a spectrum that no atoms have: no pursuit, no descent, one clear reason."""

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from ..crystal import Crystal
 from ..errors import CrystalError, RecoveryError, RepresentationError
+from .counts import solve_and_count
 from .fourier import MAX_SLOTS, FourierBasis, FourierCrystals, check_grid
 from .lattice import log_to_lattice
-from .solver import CERTAIN, Method, Solved, solve
+from .solver import Method, solve
 from .trace import Trace, Tracer
 from .uniqueness import loose, settle
 
@@ -71,34 +72,6 @@ class Recovery:
         head = "".join(f"<th>{name}</th>" for name in ("", "crystal", "residual", "stage of each species", "unique"))
         more = f"<p>and {len(self) - most} more</p>" if len(self) > most else ""
         return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{''.join(rows)}</table>{more}"
-
-# %% ../../nbs/api/13_recovery.ipynb #c1dfd96e
-def _best_counts(
-    alpha: Complex64[Tensor, "T M"], zero: Float32[Tensor, " T"], search: bool, basis: FourierBasis, grid: int, how: dict
-) -> Solved:
-    """Tasks solved with the number of atoms nearest to the zero mode, or with that of its neighbours that leaves least."""
-    watch = how["watch"]
-    nearest = zero.round().long().clamp_min(1)
-    best = solve(alpha, nearest, basis, grid, **how)
-    for choice in (nearest - 1, nearest + 1) if search else ():
-        # a number of atoms more than one away from the zero mode is not worth the work
-        near = (choice > 0) & ((zero - choice).abs() < 1.1) & (best.residual > CERTAIN) & ~best.hopeless
-        near = torch.nonzero(near).flatten()
-        if not len(near):
-            continue
-
-        def seen(task: int, *step, near=near) -> None:
-            watch(int(near[task]), *step)
-
-        more = solve(alpha[near], choice[near], basis, grid, **{**how, "watch": watch and seen})
-        better = more.residual < best.residual[near]
-        wider = max(best.nodes.shape[1], more.nodes.shape[1])
-        best.nodes = torch.nn.functional.pad(best.nodes, (0, 0, 0, wider - best.nodes.shape[1]))
-        best.nodes[near[better]] = 0
-        best.counts[near[better]] = more.counts[better]
-        best.cut[near] |= more.cut
-        best.put(near[better], more.nodes[better], more.residual[better], [more.stages[i] for i in torch.nonzero(better)])
-    return best
 
 # %% ../../nbs/api/13_recovery.ipynb #fe5dbbce
 def _repeated(fc: FourierCrystals, filled: Bool[Tensor, "B 6"]) -> Int64[Tensor, " B"]:
@@ -157,11 +130,11 @@ def recover(
     `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, tries
     Gauss–Newton, null space, candidates and rows, then pursuit, and Gauss–Newton and descent with `restarts`.
     `tolerance`: largest relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples).
-    `policy`: what to do when classes and zero modes disagree. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`:
-    most atoms of one species that are attempted. `budget`: most visits to the atoms of one species; a search that it cuts short,
-    and more than `max_atoms` atoms, have the reason `budget`. `original_cell`: undo the shears of `encode(shear="search")`.
-    `trace`: keep every step. Rejected crystals have a reason in `.reasons`. Raises `RecoveryError` for arguments with which
-    nothing can be recovered.
+    `policy`: what to do when classes and zero modes disagree. `counts`: the whole number nearest to the zero mode, or
+    that near it which leaves least. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`: most atoms of one species
+    that are attempted. `budget`: most visits to the atoms of one species; a search that it cuts short, and more than `max_atoms`
+    atoms, have the reason `budget`. `original_cell`: undo the shears of `encode(shear="search")`.
+    `trace`: keep every step. Rejected crystals have a reason in `.reasons`. Raises `RecoveryError` for arguments that never work.
     """
     _check_arguments(fc, basis, grid, method, policy, counts)
     zero = fc.coefficients[..., basis.zero].real
@@ -169,8 +142,11 @@ def recover(
     place, zero = torch.nonzero(filled), zero[filled]
     alpha, skew = _real_part(fc.coefficients[filled], basis)
     tracer = Tracer(alpha, basis, grid) if trace else None
-    how = {"method": method, "tolerance": tolerance, "restarts": restarts, "budget": budget, "watch": tracer}
-    solved = _best_counts(alpha, zero, counts == "search", basis, grid, how)
+    how: dict = {"method": method, "tolerance": tolerance, "restarts": restarts, "budget": budget, "watch": tracer}
+    if counts == "search":
+        solved = solve_and_count(alpha, zero, basis, grid, **how)
+    else:
+        solved = solve(alpha, zero.round().long().clamp_min(1), basis, grid, **how)
     norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1).clamp_min(1e-6)
     # what no real density can explain counts against the certificate too
     solved.residual = torch.sqrt(solved.residual**2 + (skew / norm) ** 2)
@@ -180,10 +156,7 @@ def recover(
     if tracer is not None:
         found = _with_traces(found, tracer, place.tolist(), fc)
     if original_cell and fc.shears is not None:
-        from fourier_workbench.representation.shears import unsheared  # shears are searched by recovering
-
-        pairs = zip(found.crystals, fc.shears.cpu().numpy(), strict=True)
-        found.crystals[:] = [None if crystal is None else unsheared(crystal, shear) for crystal, shear in pairs]
+        found.crystals[:] = _in_original_cells(found.crystals, fc.shears)
     return found
 
 # %% ../../nbs/api/13_recovery.ipynb #17ba0791
@@ -228,6 +201,14 @@ def _with_traces(found: Recovery, tracer: Tracer, place: list[list[int]], fc: Fo
     for task, (i, slot) in enumerate(place):
         parts[i].append(tracer.species(task, int(fc.species[i, slot]), slot))
     return replace(found, traces=[Trace(tuple(part)) if part else None for part in parts])
+
+
+def _in_original_cells(crystals: list[Crystal | None], shears: Int64[Tensor, "B 3 3"]) -> list[Crystal | None]:
+    """Crystals in the cells they had before `encode(shear="search")`."""
+    from fourier_workbench.representation.shears import unsheared  # shears are searched by recovering
+
+    pairs = zip(crystals, shears.cpu().numpy(), strict=True)
+    return [None if crystal is None else unsheared(crystal, shear) for crystal, shear in pairs]
 
 # %% ../../nbs/api/13_recovery.ipynb #bd307a3e
 def _assemble(fc, basis, grid, place, solved, norm, reasons, tolerance, min_distance, merged) -> Recovery:
