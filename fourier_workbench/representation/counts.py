@@ -80,7 +80,9 @@ class _Walk:
             going = where
             while len(going):
                 choice = self.best.counts[going] + step
-                near = (choice > 0) & ((self.zero[going] - choice).abs() < FARTHEST) & self.signs(going)[sign]
+                seen = self.signs(going)
+                asked = seen[sign] | (seen[2] & ~seen[1 - sign])  # what is left may name neither, after a poor fit
+                near = (choice > 0) & ((self.zero[going] - choice).abs() < FARTHEST) & asked
                 going = self.take(going[near], choice[near], restarts) if near.any() else going[:0]
 
 # %% ../../nbs/api/13_counts.ipynb #f8558ef7
