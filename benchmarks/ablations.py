@@ -26,8 +26,7 @@ import torch
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.data.batches import CrystalTensors
 from fourier_workbench.errors import WorkbenchError
-from fourier_workbench.generation import Generator, load_generator
-from fourier_workbench.generation.evaluate import evaluate_reconstruction
+from fourier_workbench.generation import Generator, evaluate_reconstruction, load_generator
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import recipes
 from fourier_workbench.training.configuration import Recipe, override

@@ -25,8 +25,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from fourier_workbench.data import prepare_corpus
 from fourier_workbench.data.batches import CrystalTensors
-from fourier_workbench.generation import load_generator
-from fourier_workbench.generation.evaluate import evaluate_reconstruction
+from fourier_workbench.generation import evaluate_reconstruction, load_generator
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training import fit, recipes
 from fourier_workbench.training.configuration import Recipe, override
