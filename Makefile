@@ -18,9 +18,9 @@ demo: $(READY)   ## train a model on embedded data, sample crystals, write runs/
 lab: $(READY)    ## JupyterLab, opened on the first tutorial
 	$(BIN)/jupyter lab nbs/tutorials/explore_a_crystal.ipynb
 
-# One thread a worker: two workers on two cores gain more than threads within one.
+# One thread a worker: two workers on two cores gain more than threads within one. tests/conftest.py sees to the order.
 test: $(READY)   ## everything: library in step, notebooks run, properties, browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 15
 
 docs: $(READY)   ## the rendered site in _docs/, nothing in it fetched from elsewhere
 	OMP_NUM_THREADS=1 $(BIN)/python tools/build_docs.py

@@ -6,6 +6,7 @@ One table: channels, batch, seconds measured (least of four steps, processor tim
 numbers that are measured in the same run, and their ratio. Takes half a minute.
 """
 
+import argparse
 import time
 
 import torch
@@ -33,6 +34,7 @@ def measured(config: AutoencoderConfig, samples: int) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     machine = this_machine()
     print(f"{machine_words()}\n{machine}, {machine.launch * 1e6:.1f} µs an operation")
     print(f"{'channels':>8} {'layers':>6} {'tokens':>6} {'batch':>5} {'measured s':>10} {'predicted s':>11} {'ratio':>6}")

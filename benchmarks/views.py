@@ -7,6 +7,7 @@ says more, and stands beside it), 30 frames/s (10 at the least) for 64 atoms × 
 prototypes and the shipped checkpoint.
 """
 
+import argparse
 import os
 import platform
 import statistics
@@ -144,6 +145,7 @@ def frames_per_second() -> tuple[float, float] | None:
 
 def main() -> int:
     """Print the table; the exit status counts the limits that were missed."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     missed = 0
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name, work in sliders():

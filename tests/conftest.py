@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 # Before torch is imported anywhere: two xdist workers on two cores must not start two threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,10 +45,28 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
         yield server
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+# Files of many seconds a test, which begin before all others: where short tests come last, workers end together.
+EARLY = ("test_notebooks", "test_browser_views", "test_browser_linked", "test_browser", "test_site", "test_runs", "test_training")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    "Browser tests share one worker, hence one JupyterLab; those of the rendered site share another, hence one site."
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if {"site", "browser", "lab"} & fixtures:
-            item.add_marker(pytest.mark.xdist_group("site" if "site" in fixtures else "browser"))
+    "Bring the files of `EARLY` to the front; the site comes behind the notebooks, whose copies with outputs it shows."
+    items.sort(key=lambda item: EARLY.index(item.path.stem) if item.path.stem in EARLY else len(EARLY))
+
+
+class Together(LoadScopeScheduling):
+    """Gives workers single tests, but the files that share JupyterLab, and the one that shares the rendered site, whole.
+
+    Files stand in the names of tests; xdist's own groups are marks, which get lost on the way since pytest 9.2
+    (pytest-xdist#1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        stem = Path(nodeid.partition("::")[0]).stem
+        return "browser" if stem.startswith("test_browser") else stem if stem == "test_site" else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    "Our scheduler where `--dist loadgroup` asks for groups."
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
