@@ -11,8 +11,9 @@ from pymatgen.core.structure_matcher import StructureMatcher
 
 from fourier_workbench import Crystal
 from fourier_workbench.data.filters import first_reason, paper_filters, recoverability
-from fourier_workbench.data.likeness import duplicates_of
+from fourier_workbench.data.likeness import duplicates_of, is_like, possible_cells, similar_cells
 from fourier_workbench.data.packing import pack
+from fourier_workbench.data.primitive import SAME, Tolerance, reduce_cell
 from fourier_workbench.data.prototypes import embedded, prototypes
 from fourier_workbench.representation import FourierBasis, encode, recover
 
@@ -56,6 +57,43 @@ def test_displaced_and_strained_copies_are_judged_as_by_the_matcher(family, pick
     copy = Crystal(crystal.lattice @ strain * 1.1, crystal.numbers, frac)
     pair = [crystal, copy.supercell([2, 1, 1]) if widen else copy]
     assert duplicates_of(pair) == first_of_kind(pair)
+
+
+LAYERS = np.array([[0, 0, 0], [2, 1, 0], [1, 2, 0]]) / 3  # A, B, C of a hexagonal stacking
+TOLERANCES = [SAME, Tolerance(0.1, 0.3, 5.0), Tolerance(0.3, 0.5, 10.0)]
+
+
+def polytype(letters, seed, noise):
+    """CdI₂ in a long cell: layers I–Cd–I, each shifted as its letter says, atoms moved a little, the cell strained."""
+    rng, n = np.random.default_rng(seed), len(letters)
+    parts = [(48, 0, 0.0), (53, 1, 0.25), (53, 2, -0.25)]
+    frac = [LAYERS[(letter + shift) % 3] + [0, 0, (i + height) / n]
+            for i, letter in enumerate(letters) for _, shift, height in parts]
+    cell = np.array([[4.24, 0, 0], [-2.12, 3.672, 0], [0, 0, 6.84 * n]]) @ (np.eye(3) + rng.normal(0, noise / 10, (3, 3)))
+    moved = np.array(frac) + rng.normal(0, noise, (3 * n, 3)) @ np.linalg.inv(cell)
+    return Crystal(cell, [z for _ in letters for z, _, _ in parts], moved)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=5), st.integers(0, 2**31 - 1), st.floats(0, 0.6),
+       st.sampled_from(TOLERANCES))
+def test_the_conditions_reject_no_polytype_that_the_matcher_accepts(letters, seed, noise, tolerance):
+    """Stackings that resemble one another in many cells: reordered, mirrored, and with one layer moved."""
+    plain = reduce_cell(polytype(letters, seed, noise))
+    matcher = StructureMatcher(*tolerance)
+    others = [letters[::-1], letters[1:] + letters[:1], [(letters[0] + 1) % 3, *letters[1:]]]
+    for other in (reduce_cell(polytype(one, seed + 1, noise)) for one in others):
+        expected = matcher.fit(other.structure, plain.structure, skip_structure_reduction=True)
+        assert is_like(other, plain, tolerance) == expected
+        assert not expected or len(possible_cells(other, plain, tolerance))
+
+
+def test_of_long_polytypes_few_cells_are_left_for_the_matcher():
+    """A thousand cells of one resemble the other; the matcher would try hundreds of translations in each."""
+    one, other = (reduce_cell(polytype([seed % 3, 1, 0, 2, 0, 1, 0, 2, 1, 0, seed // 2], 0, 0.0)) for seed in (1, 2))
+    assert len(similar_cells(one, other, SAME)) > 5 * len(possible_cells(one, other, SAME))
+    assert not is_like(one, other)
+    assert is_like(one, one)
 
 
 def test_filters_stand_alone():
