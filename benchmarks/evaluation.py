@@ -26,7 +26,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import load_crystals
-from fourier_workbench.generation.cells import SAME
+from fourier_workbench.data.primitive import SAME
 from fourier_workbench.generation.checks import is_valid, judge_charges
 from fourier_workbench.generation.matching import kinds_at
 from fourier_workbench.generation.structures import Desk, composition, measured_table

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from trouble import complain, crash, hang, read_but_one
 
 from fourier_workbench.crystal import Crystal
+from fourier_workbench.data.primitive import SAME
 from fourier_workbench.errors import EvaluationError
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.generation import matching as matching_module
 from fourier_workbench.generation import samples as samples_module
-from fourier_workbench.generation.cells import MATCH, SAME, is_same
+from fourier_workbench.generation.cells import MATCH, is_same
 from fourier_workbench.generation.matching import find_kinds, match_pairs
 from fourier_workbench.generation.report import (
     distribution_section,

@@ -17,8 +17,9 @@ import pandas as pd
 
 from ..crystal import Crystal
 from ..data import Corpus
+from ..data.primitive import SAME, Tolerance
 from ..errors import EvaluationError
-from .cells import SAME, STRICT, Tolerance
+from .cells import STRICT
 from .checks import CHECKS, OXIDATION_STATES, SYMPREC, package_version
 from .fingerprints import composition_fingerprint, structure_fingerprint, structure_hash
 from .matching import kinds_at

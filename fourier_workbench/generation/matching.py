@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..crystal import Crystal
-from .cells import MATCH, SAME, Cell, Question, Shelf, Tolerance, first_match, reduce_cell
+from ..data.primitive import SAME, Cell, Shelf, Tolerance, reduce_cell
+from .cells import MATCH, Question, first_match
 from .structures import Desk, Journal, digest
 from .workers import Workers
 
@@ -30,21 +31,33 @@ Answer = int | None | Failure
 
 
 def first_matches(desk: Desk, questions: Sequence[Question], label: str = "comparing") -> list[Answer]:
-    """The answer to each question; a failure in any of its pieces that no earlier match makes idle is its answer."""
-    pieces = [(i, start) for i, (_, _, others) in enumerate(questions) for start in range(0, len(others), PIECE)]
-    items: list[Question] = []
-    keys = []
-    for i, start in pieces:
-        tolerance, cell, others = questions[i]
-        items.append((tolerance, cell, others[start : start + PIECE]))
-        keys.append(digest(tolerance, *(array.tobytes() for part in (cell, *items[-1][2]) for array in part)))
+    """The answer to each question; a failure in a piece that comes before the first match is its answer."""
     answers: list[Answer] = [None] * len(questions)
-    for (i, start), outcome in zip(pieces, desk.ask(first_match, items, keys, label), strict=True):
-        if answers[i] is None and outcome.failure:
-            answers[i] = Failure(outcome.failure)
-        elif answers[i] is None and outcome.value is not None:
-            answers[i] = start + outcome.value
+    still = [i for i, (_, _, others) in enumerate(questions) if others]
+    begin, width = 0, PIECE
+    while still:
+        pieces = [(i, start) for i in still for start in range(begin, min(begin + width, len(questions[i][2])), PIECE)]
+        items = [_piece(questions[i], start) for i, start in pieces]
+        outcomes = desk.ask(first_match, items, [_key(item) for item in items], label)
+        for (i, start), outcome in zip(pieces, outcomes, strict=True):
+            if answers[i] is None and outcome.failure:
+                answers[i] = Failure(outcome.failure)
+            elif answers[i] is None and outcome.value is not None:
+                answers[i] = start + outcome.value
+        begin, width = begin + width, 2 * width
+        still = [i for i in still if answers[i] is None and len(questions[i][2]) > begin]
     return answers
+
+
+def _piece(question: Question, start: int) -> Question:
+    tolerance, cell, others = question
+    return tolerance, cell, others[start : start + PIECE]
+
+
+def _key(question: Question) -> str:
+    tolerance, cell, others = question
+    arrays = (array for one in (cell, *others) for array in (one.lattice, one.numbers, one.frac_coords))
+    return digest(tolerance, *(array.tobytes() for array in arrays))
 
 
 def reduce_all(desk: Desk, crystals: Sequence[Crystal]) -> list[Cell | Failure]:
@@ -99,7 +112,7 @@ BLOCK = 24
 
 def _within_blocks(desk: Desk, tolerance: Tolerance, groups: list[_Group], kinds: list[Kind]) -> None:
     """Settle the blocks, in order, from each one's first match among those before it."""
-    order = [(group, place) for group in groups for place in range(len(group.block.cells))]
+    order = [(group, place) for group in groups for place in range(len(group.block))]
     asked = [_ask(tolerance, group.block.cells[place], group.block, stop=place) for group, place in order]
     answers = first_matches(desk, [question for question, _ in asked], "unique")
     for (group, place), (_, places), answer in zip(order, asked, answers, strict=True):
