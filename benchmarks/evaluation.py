@@ -2,14 +2,16 @@
 
     python benchmarks/evaluation.py CRYSTALS.parquet
     python benchmarks/evaluation.py CRYSTALS.parquet --samples 1000 --references 27000 --workers 2
+    python benchmarks/evaluation.py FOLDER --samples 10000 --references 100000 --workers 1 --alone   # too many for plain loops
 
-The first crystals of the file are the references. Samples are made of four kinds: crystals that come after them, references moved
-(0.02 of each edge, 0.05 Å each atom), references written otherwise (a supercell, another origin, another order), and repeats of
-other samples.
+The crystals of the source are shuffled; the first are the references. Samples are made of four kinds: crystals that come after
+them, references moved (0.02 of each edge, 0.05 Å each atom), references written otherwise (a supercell, another origin, another
+order), and repeats of other samples.
 
 Two straightforward ways stand beside the suite, both with StructureMatcher.fit (0.2, 0.3, 5°) as it comes and one process: `by
 formula` compares crystals of one reduced formula only and is run in full; `every pair` compares all with all and is reckoned: all
 pairs of different formulas at the mean time of `--others` of them, plus what `by formula` took. Verdicts are compared one by one.
+With `--alone` neither is run: only the suite, and how long it takes.
 Times are processor seconds of all processes, because wall time depends on the neighbours; both ways could be shared among cores.
 """
 
@@ -19,7 +21,6 @@ import resource
 import time
 import warnings
 from collections import defaultdict
-from itertools import islice
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -108,11 +109,15 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=27000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--others", type=int, default=3000)
+    parser.add_argument("--alone", action="store_true", help="only the suite")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    crystals = [s.crystal for s in islice(load_crystals(args.source), args.references + args.samples)]
-    references, later = crystals[: args.references], crystals[args.references :]
+    crystals = [sample.crystal for sample in load_crystals(args.source)]
+    order = np.random.default_rng(args.seed).permutation(len(crystals)).tolist()
+    references, later = ([crystals[i] for i in some] for some in (order[: args.references], order[args.references :]))
+    if len(references) < args.references or len(later) < 0.4 * args.samples:
+        raise SystemExit(f"{args.source} holds {len(crystals)} crystals: too few references and samples beside them")
     samples = draw(later, references, args.samples, args.seed)
     known: dict[str, list[Crystal]] = defaultdict(list)
     for crystal in references:
@@ -122,6 +127,12 @@ def main() -> None:
     start, wall = seconds(), time.perf_counter()
     ours = suite(samples, known, args.workers)
     took, wall = seconds() - start, time.perf_counter() - wall
+    names = ("valid", "neutral", "unique", "novel")
+    counts = [f"{name} {sum(column)}" for name, column in zip(names, zip(*ours, strict=True), strict=True)]
+    print("verdicts (suite): " + ", ".join(counts), flush=True)
+    if args.alone:
+        print(f"suite: {took:.1f} processor s, wall {wall:.1f} s")
+        return
     start = seconds()
     theirs, pairs = straightforward(samples, known)
     by_formula = seconds() - start
@@ -129,9 +140,6 @@ def main() -> None:
     all_pairs = len(samples) * (len(references) + (len(samples) - 1) / 2)
     every = each * (all_pairs - pairs) + by_formula
     differ = [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
-    names = ("valid", "neutral", "unique", "novel")
-    counts = [f"{name} {sum(column)}" for name, column in zip(names, zip(*ours, strict=True), strict=True)]
-    print("verdicts (suite): " + ", ".join(counts))
     print(f"verdicts that differ: {len(differ)} of {len(ours)}" + (f" {differ[:5]}" if differ else ""))
     print(f"{'':<34}{'processor s':>12}{'suite is':>12}")
     print(f"{'suite':<34}{took:>12.1f}{'':>12}   (wall {wall:.1f} s)")

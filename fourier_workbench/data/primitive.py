@@ -136,7 +136,7 @@ def reduce_cell(crystal: Crystal) -> Cell:
         return Cell(lattice, crystal.numbers, frac)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = crystal.to_structure().get_reduced_structure("niggli").get_primitive_structure()
+        found = Structure(lattice, crystal.numbers.tolist(), frac).get_primitive_structure()
     return Cell(found.lattice.matrix, np.array(found.atomic_numbers), np.asarray(found.frac_coords))
 
 # %% ../../nbs/api/25_primitive.ipynb #9428ed97
