@@ -760,6 +760,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                               'fourier_workbench/generation/evaluate.py'),
                                                        'fourier_workbench.generation.evaluate._add_kinds': ( 'api/evaluate.html#_add_kinds',
                                                                                                              'fourier_workbench/generation/evaluate.py'),
+                                                       'fourier_workbench.generation.evaluate._check_coverage': ( 'api/evaluate.html#_check_coverage',
+                                                                                                                  'fourier_workbench/generation/evaluate.py'),
                                                        'fourier_workbench.generation.evaluate._computing': ( 'api/evaluate.html#_computing',
                                                                                                              'fourier_workbench/generation/evaluate.py'),
                                                        'fourier_workbench.generation.evaluate._cover': ( 'api/evaluate.html#_cover',

@@ -164,7 +164,7 @@ def evaluate(
                    energies=None if energies == "none" else energies, hull=hull)
     evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
-    for word in ("energies", "hull"):
+    for word in ("coverage", "energies", "hull"):
         if word in report.facts:
             print(f"  {word}: {report.facts[word]}")
     for reason, n in report.facts["failures"].items():

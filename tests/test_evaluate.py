@@ -124,6 +124,20 @@ def test_every_rate_has_all_drawn_as_its_denominator() -> None:
     assert (report.rates["value"] == report.rates["count"] / 8).all()
 
 
+def test_coverage_is_refused_or_left_open_where_too_few_references_set_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "questions": ["sizes"]}
+    assert "left out" in evaluate([HALITE], [CAESIUM], **options).facts["coverage"]
+    for reference in ([CAESIUM] * 29, None):
+        with pytest.raises(EvaluationError, match="at least 30 reference crystals"):
+            evaluate([HALITE], reference, coverage=1000, **options)
+    monkeypatch.setitem(evaluate.__globals__, "structure_fingerprint", complain)
+    report = evaluate([HALITE, None], [CAESIUM] * 31, coverage=1000, **options)
+    rows = report.rates.set_index("metric").loc[["coverage recall", "coverage precision"]]
+    assert rows["value"].isna().all()
+    assert rows["failures"].tolist() == [31, 2]
+    assert rows["definition"].str.contains("of 31 reference crystals only 0 have fingerprints").all()
+
+
 def test_without_a_reference_nothing_is_said_of_novelty() -> None:
     assert not {"novel", "novel formula"} & set(evaluate([HALITE, None], progress=False).rates["metric"])
 

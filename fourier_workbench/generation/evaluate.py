@@ -25,7 +25,7 @@ from .fingerprints import composition_fingerprint, structure_fingerprint, struct
 from .matching import kinds_at
 from .results import COUNT_DEVIATION, SampleResult
 from .samples import SLOT_COLUMNS, Drawn, Reference, by_formula, draw_target, read_drawn
-from .statistics import THRESHOLDS, coverage, distances, rate_interval
+from .statistics import COVERABLE, THRESHOLDS, coverage, distances, rate_interval
 from fourier_workbench.generation.structures import (
     Desk,
     Journal,
@@ -198,11 +198,19 @@ def _add_hashes(table: pd.DataFrame, drawn: Drawn, known: Reference | None, desk
 
 # %% ../../nbs/api/63_evaluate.ipynb #85a0bcc1
 RECALL, PRECISION = "coverage recall", "coverage precision"
+_NO_COVERAGE = "left out: `coverage` fingerprints so many reference crystals and all samples, about 0.2 s each"
+
+
+def _check_coverage(asked: int, target: list[Crystal]) -> None:
+    """Raises `EvaluationError` when coverage is asked for and cannot mean anything."""
+    if asked and len(target[:asked]) < COVERABLE:
+        raise EvaluationError(f"coverage needs at least {COVERABLE} reference crystals, whose compositions set its scale; there "
+                              f"are {len(target[:asked])}: give a larger target and a larger `coverage`, or leave it out")
 
 
 def _cover(drawn: Drawn, target: list[Crystal], thresholds: tuple[float, float], desk: Desk
-           ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Rows of recall and precision, and which samples cover something."""
+           ) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+    """Rows of recall and precision, and which samples cover something (None where too few references can be judged)."""
     crystals = [*drawn.crystals, *target]
     places = [i for i, crystal in enumerate(crystals) if crystal is not None]
     present = [crystal for crystal in crystals if crystal is not None]
@@ -219,6 +227,11 @@ def _cover(drawn: Drawn, target: list[Crystal], thresholds: tuple[float, float],
     words = f"within {thresholds[0]} (CrystalNN) and {thresholds[1]} (Magpie, scaled), the thresholds of CDVAE"
     definitions = {RECALL: f"a reference crystal has a sample {words}", PRECISION: f"a sample has a reference crystal {words}"}
     lost = sum(crystal is not None and None in pair for crystal, *pair in zip(drawn.crystals, *found, strict=False))
+    if len(covered) < COVERABLE:
+        words = f"not judged: of {len(target)} reference crystals only {len(covered)} have fingerprints, {COVERABLE} are needed"
+        unknown = {"value": np.nan, "low": np.nan, "high": np.nan}
+        return [{**rate(word, {word: words}, np.zeros(size), size), **unknown} for word, size in
+                ((RECALL, len(target)), (PRECISION, n))], None
     return [rate(RECALL, definitions, covered, len(target) - len(covered)), rate(PRECISION, definitions, covers, lost)], covers
 
 
@@ -272,7 +285,7 @@ def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any 
     potential), a table's path, or a `Hull`. Everything runs in `workers` processes,
     `limit` seconds a structure and question; what fails is named in `structures` and counted. With a `directory` the
     outcome is written there, and a killed evaluation goes on from there. Raises `EvaluationError` when there is nothing
-    to judge.
+    to judge, and when coverage is asked for with fewer than 30 crystals to compare with.
     """
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
@@ -282,17 +295,20 @@ def evaluate(samples: SampleResult | Iterable[Any] | Path | str, reference: Any 
     with Workers(workers, limit) as pool:
         desk = Desk(pool, Journal(None if directory is None else Path(directory) / "journal.jsonl"), progress)
         drawn = read_drawn(samples, desk)
+        beside = draw_target(target, compared, seed) if compared else []
+        _check_coverage(coverage, beside)
         known = reference if reference is None or isinstance(reference, dict) else by_formula(reference)
         table = measured_table(drawn.crystals, drawn.ids, drawn.reasons, desk, asked)
         _judge_slots(table, drawn)
         lost = _add_kinds(table, drawn, known, desk)
         _add_hashes(table, drawn, known, desk)
-        beside = draw_target(target, compared, seed) if compared else []
         theirs = measured_table(beside[:compare], None, None, desk, [q for q in asked if q != "charges"]) if beside else None
-        covering, covers = _cover(drawn, beside[:coverage], thresholds, desk) if coverage and beside else ([], None)
+        covering, covers = _cover(drawn, beside[:coverage], thresholds, desk) if coverage else ([], None)
     if covers is not None:
         table["covers"] = covers
-    facts = _facts(table, known, lost, theirs, {"seconds a question": limit, "questions": ", ".join(asked), "seed": seed})
+    settings = {"seconds a question": limit, "questions": ", ".join(asked), "seed": seed,
+                "coverage": f"of {len(beside[:coverage])} crystals" if coverage else _NO_COVERAGE}
+    facts = _facts(table, known, lost, theirs, settings)
     report = EvaluationReport(_rates(table, covering), table, funnel_of(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
     report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)

@@ -16,8 +16,8 @@ from scipy.spatial.distance import cdist, jensenshannon
 from scipy.stats import beta, wasserstein_distance
 
 # %% auto #0
-__all__ = ['MOVED', 'COUNTED', 'THRESHOLDS', 'Interval', 'rate_interval', 'bootstrap_interval', 'jensen_shannon', 'distances',
-           'coverage']
+__all__ = ['MOVED', 'COUNTED', 'COVERABLE', 'THRESHOLDS', 'Interval', 'rate_interval', 'bootstrap_interval', 'jensen_shannon',
+           'distances', 'coverage']
 
 # %% ../../nbs/api/63_statistics.ipynb #73cf256d
 class Interval(NamedTuple):
@@ -87,6 +87,7 @@ def distances(samples: pd.DataFrame, reference: pd.DataFrame, draws: int = 200) 
     return pd.DataFrame(rows)
 
 # %% ../../nbs/api/63_statistics.ipynb #2e675fc7
+COVERABLE = 30  # reference crystals at least: the spread of fewer compositions is no scale
 THRESHOLDS = {"MP-20": (0.4, 10.0), "Perov-5": (0.2, 4.0), "Carbon-24": (0.2, 4.0)}  # structure, composition (CDVAE)
 
 
