@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, RunError
@@ -20,6 +19,10 @@ from .configuration import OptimiserConfig
 
 # %% auto #0
 __all__ = ['FUSED', 'Model', 'make_optimisers', 'learning_rate', 'set_rates', 'AveragedWeights', 'Descending', 'Trained']
+
+# %% ../../nbs/api/53_descent.ipynb #e5ae703f
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/53_descent.ipynb #18bac736
 FUSED = ("cpu", "cuda", "mps", "xpu")  # devices for which torch has an update in one kernel

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
-from lightning_fabric.plugins.precision import MixedPrecision
-from lightning_fabric.strategies import DDPStrategy
 
 from ..errors import RecipeError
 from ..model.engine import LITERAL, EngineConfig
 
 # %% auto #0
-__all__ = ['launched', 'is_lead', 'cores', 'Layout', 'layout', 'WholeInputs', 'make_fabric']
+__all__ = ['launched', 'is_lead', 'cores', 'Layout', 'layout', 'make_fabric']
+
+# %% ../../nbs/api/54_devices.ipynb #621f51c7
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import ClusterEnvironment
 
 # %% ../../nbs/api/54_devices.ipynb #16c11a90
 def launched() -> ClusterEnvironment | None:
     """The launcher that started this process as one of several (torchrun, srun); None when nobody else did."""
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
     if TorchElasticEnvironment.detect():
         found: ClusterEnvironment = TorchElasticEnvironment()
     elif "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():  # in a job, but not by srun: no step
@@ -87,17 +85,16 @@ def layout(devices: int | None = None, nodes: int | None = None, batch: int | No
     return found
 
 
-class WholeInputs(MixedPrecision):
-    """Fabric's autocast, without its rounding of what goes in: noise levels, lattices and coefficients stay as they are."""
-
-    def convert_input(self, data: Any) -> Any:
-        return data
-
-
 def make_fabric(
     devices: int | None = 1, nodes: int | None = None, *, engine: EngineConfig = LITERAL, accelerator: str | None = None
 ) -> Fabric:
     """Lightning Fabric for one process, or for several that share every batch (NCCL between GPUs, gloo between CPUs)."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
+    from fourier_workbench.training.precision import WholeInputs
+
     plan = layout(devices, nodes)
     accelerator = accelerator or ("cuda" if torch.cuda.is_available() else "cpu")
     plugins: list[Any] = [] if plan.external else [LightningEnvironment()]

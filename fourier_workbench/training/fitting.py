@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from ..data.batches import CrystalTensors
 from ..data.corpus import Corpus
@@ -34,6 +33,10 @@ from .stages import AutoencoderStageRun, DiffuserStageRun
 
 # %% auto #0
 __all__ = ['about_run', 'training_crystals', 'fit_autoencoder', 'fit_diffuser', 'fit']
+
+# %% ../../nbs/api/56_fitting.ipynb #70422bc5
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/56_fitting.ipynb #5ae7373d
 def about_run(recipe: Recipe, corpus: Any) -> dict[str, Any]:

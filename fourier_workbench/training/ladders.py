@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Complex64, Float, Int64
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ..data.batches import CrystalTensors
@@ -22,6 +22,10 @@ from .configuration import Recipe
 
 # %% auto #0
 __all__ = ['Ladders', 'TrainingLadders']
+
+# %% ../../nbs/api/54_ladders.ipynb #fa0ed3fa
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/54_ladders.ipynb #cadaf09d
 class Ladders:

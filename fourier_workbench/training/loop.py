@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Int64, Shaped
-from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -32,6 +31,10 @@ from .losses import PHI_EDGES
 
 # %% auto #0
 __all__ = ['step_generator', 'Batches', 'Stage', 'same_training', 'stop_on_term', 'TrainingLoop', 'derived']
+
+# %% ../../nbs/api/53_loop.ipynb #c2e1ff1c
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/53_loop.ipynb #ff9fb270
 def step_generator(seed: int, stage: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:

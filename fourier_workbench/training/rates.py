@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from lightning_fabric import Fabric
 
 from ..errors import RecipeError, RunError
 from .checkpoints import load_autoencoder
@@ -22,6 +21,10 @@ from .stages import AutoencoderStageRun, DiffuserStageRun
 
 # %% auto #0
 __all__ = ['RateSweep', 'judge_sweep', 'find_learning_rate']
+
+# %% ../../nbs/api/58_rates.ipynb #4e62da61
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/58_rates.ipynb #2e71ab16
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@
 # %% ../../nbs/api/55_stages.ipynb #7894cb1e
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Shaped
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ..data.batches import CrystalTensors
@@ -28,6 +27,10 @@ from .losses import PHI_EDGES, autoencoder_loss, noise_rmse, phi_bin
 # %% auto #0
 __all__ = ['AutoencoderTraining', 'share_of', 'counters', 'AutoencoderStageRun', 'DiffuserTraining', 'binned', 'DiffuserSteps',
            'DiffuserStageRun']
+
+# %% ../../nbs/api/55_stages.ipynb #376310df
+if TYPE_CHECKING:  # it loads torch's compiler: a second and a half that only what trains has to wait for
+    from lightning_fabric import Fabric
 
 # %% ../../nbs/api/55_stages.ipynb #cadaf09d
 class AutoencoderTraining(Trained):
