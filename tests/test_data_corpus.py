@@ -21,7 +21,8 @@ from fourier_workbench.data import Corpus, CrystalTensors, Sample, funnel_figure
 from fourier_workbench.data.packing import DENOMINATOR, nodes_of, numerators, pack
 from fourier_workbench.data.pool import Pool
 from fourier_workbench.data.prototypes import embedded
-from fourier_workbench.data.tables import write_table
+from fourier_workbench.data.sources import open_source
+from fourier_workbench.data.tables import read_table, write_table
 from fourier_workbench.errors import CorpusError, SourceError
 from fourier_workbench.representation import FourierBasis, snap
 
@@ -393,6 +394,25 @@ def test_a_corpus_of_millions_opens_without_reading_it(prepared, tmp_path):
     assert corpus[700 * rows + 5].id == Corpus(prepared)[5].id
     with pytest.raises(CorpusError, match="missing or damaged"):
         corpus[0]
+
+
+def test_samples_at_random_decode_a_shard_once(tmp_path, monkeypatch):
+    """Twenty shards of one part each: more than a few, fewer atoms than are remembered."""
+    monkeypatch.setattr("fourier_workbench.data.preparation._PARTS_PER_SHARD", 1)
+    rows = [{"material_id": str(i), "lattice": (np.eye(3) * (2 + i / 50)).flatten().tolist(), "atomic_numbers": [z],
+             "frac_coords": [0.0] * 3} for i, z in enumerate(range(11, 51)) if z not in (18, 36)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "many.parquet", row_group_size=2)
+    corpus = prepare_corpus(open_source(tmp_path / "many.parquet", part_size=2), tmp_path / "out", **OPTIONS)
+    assert len(corpus.manifest["shards"]) == 19
+    read = []
+    monkeypatch.setattr("fourier_workbench.data.corpus.read_table", lambda path: read.append(path) or read_table(path))
+    order = np.random.default_rng(0).integers(0, len(corpus), 300)
+    assert [corpus[i].id for i in order] == [rows[i]["material_id"] for i in order]
+    assert len(read) == len(set(read)) == 19
+    monkeypatch.setattr("fourier_workbench.data.corpus._REMEMBERED", 4)
+    corpus = Corpus(tmp_path / "out")
+    assert [corpus[i].id for i in range(len(corpus))] == [row["material_id"] for row in rows]
+    assert sum(len(packed) for packed, _, _ in corpus._shards.values()) <= 6
 
 
 def test_the_funnel_draws_itself(prepared):

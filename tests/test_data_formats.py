@@ -20,7 +20,7 @@ from pymatgen.io.vasp import Poscar
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import load_crystals, prepare_corpus
-from fourier_workbench.data.sources import materials_project, open_source, project_source
+from fourier_workbench.data.sources import materials_project, open_source, project_source, read_part
 from fourier_workbench.errors import SourceError
 
 CRYSTALS = [Crystal(np.diag([4.0, 5.0, 6.0 + i]), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.4]]) for i in range(5)]
@@ -93,6 +93,21 @@ def test_a_truncated_archive_is_read_to_the_cut_and_counted(tmp_path, mode, shar
     assert "truncated" in [entry[1] for entry in rejected]
     assert 0 < len(samples) <= 5
     same(samples, CRYSTALS[: len(samples)])
+
+
+def test_parts_of_a_compressed_archive_are_read_in_one_pass(tmp_path, monkeypatch):
+    tar(tmp_path / "a.tgz", "w:gz")
+    parts = open_source(tmp_path / "a.tgz", part_size=3).parts
+    opened, open_tar = [], tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *args, **options: opened.append(args) or open_tar(*args, **options))
+
+    def ids(part):
+        return [sample.id for sample in read_part(part, lambda *entry: None)]
+
+    assert [name for part in parts for name in ids(part)] == [f"in/{i}" for i in range(5)]
+    assert len(opened) == 1
+    assert ids(parts[0]) == ["in/0", "in/1", "in/2"], "an earlier part is read from the start again"
+    assert len(opened) == 2
 
 
 def test_poscars(tmp_path):

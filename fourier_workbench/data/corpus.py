@@ -122,6 +122,9 @@ class CorpusView(_Crystals):
         return f"CorpusView({len(self)} of {len(self.corpus)} crystals of {self.corpus.path})"
 
 # %% ../../nbs/api/25_corpus.ipynb #11d2c4cc
+_REMEMBERED = 20_000_000  # atoms of decoded shards, 7 bytes each: of a million crystals, drawn at random, none is decoded twice
+
+
 class _Folder(_Crystals):
     """Opens the folder of a corpus and reads its shards."""
 
@@ -154,12 +157,14 @@ class _Folder(_Crystals):
         return np.array([f for table in tables for f in table["reduced_formula"].to_pylist()], dtype=object)
 
     def _shard(self, i: int) -> tuple[PackedCrystals, pa.ChunkedArray, pa.ChunkedArray]:
-        if i not in self._shards:
+        shard = self._shards.pop(i, None)
+        if shard is None:
             table = read_table(self.path / self.manifest["shards"][i]["file"])
-            if len(self._shards) >= 8:
+            shard = crystals_of(table), table["id"], table["properties"]
+            while sum(int(packed.offsets[-1]) for packed, _, _ in self._shards.values()) > _REMEMBERED:
                 del self._shards[next(iter(self._shards))]
-            self._shards[i] = crystals_of(table), table["id"], table["properties"]
-        return self._shards[i]
+        self._shards[i] = shard  # the last one used comes last
+        return shard
 
     def _sample(self, i: int) -> Sample:
         shard = int(np.searchsorted(self._starts, i, side="right")) - 1

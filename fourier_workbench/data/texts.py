@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tarfile
+import threading
 import warnings
 import zipfile
 import zlib
@@ -117,6 +118,28 @@ def index_archive(path: Path) -> list[str]:
         names.append(_CUT)
     return names
 
+# %% ../../nbs/api/22_texts.ipynb #bd020b62
+class _Left(threading.local):
+    """Where the last part of a tar archive ended: a compressed one can only be read from its start, so the next part goes on."""
+
+    stamp: tuple[Path, int] | None = None
+    at: int = 0
+    members: Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]] = iter(())
+
+
+_left = _Left()
+
+
+def _members_from(path: Path, start: int) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
+    """Structures of an archive from number `start` on."""
+    stamp = (path, path.stat().st_mtime_ns)
+    if _left.stamp != stamp or _left.at > start:
+        _left.stamp, _left.at, _left.members = stamp, 0, _members(path)
+    for found in _left.members:
+        _left.at += 1
+        if _left.at > start:
+            yield found
+
 # %% ../../nbs/api/22_texts.ipynb #0ade7c2c
 def read_archive(part: Part, reject: OnReject) -> Iterator[Sample]:
     """Reader of structures in an archive."""
@@ -128,14 +151,9 @@ def read_archive(part: Part, reject: OnReject) -> Iterator[Sample]:
         with zipfile.ZipFile(path) as archive:
             yield from samples_of(((entry_id(n), partial(_of_zip, archive, n)) for n in names), reject)
         return
-    members = islice(_members(path), part.start, part.start + len(names))
-
-    def entries() -> Entries:
-        for _ in names:
-            name, archive, member = next(members)
-            yield entry_id(name), partial(_of_tar, archive, member)
-
-    yield from samples_of(entries(), reject)
+    found = _members_from(path, part.start)
+    yield from samples_of(((entry_id(name), partial(_of_tar, archive, member)) for name, archive, member in
+                           islice(found, len(names))), reject)
 
 
 def _of_bytes(content: bytes, name: str) -> tuple[Crystal, dict]:
