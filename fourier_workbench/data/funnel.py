@@ -19,7 +19,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 # %% auto #0
-__all__ = ['SIZE_BINS', 'size_bin', 'count_funnel', 'reasons_in_order', 'funnel_figure', 'Funnel']
+__all__ = ['SIZE_BINS', 'size_bin', 'count_funnel', 'reasons_in_order', 'grouped', 'funnel_figure', 'Funnel']
 
 # %% ../../nbs/api/24_funnel.ipynb #c010a22d
 SIZE_BINS = ("<=16", "17-32", "33-48", "49-64", ">64", "unknown")
@@ -62,12 +62,26 @@ def _lost(level: dict, reason: str) -> int:
     return level["rejected"].get(reason, 0)
 
 
+def grouped(n: int) -> str:
+    """A number as people read it: digits in threes, by narrow spaces that do not break."""
+    return f"{n:,}".replace(",", "\u202f")
+
+
+def _words(reason: str) -> str:
+    return "f-block" if reason == "f_block" else reason.replace("_", " ")
+
+
+def _size_words(name: str) -> str:
+    known = name.replace("<=", "≤ ").replace(">", "> ").replace("-", "–")
+    return "size unknown" if name == "unknown" else f"{known} atoms"
+
+# %% ../../nbs/api/24_funnel.ipynb #c344e181
 def funnel_figure(funnel: dict, title: str = "") -> go.Figure:
     """What remains after each reason and what each reason takes, by bins of sizes; a pure function of `funnel.json`."""
     reasons = reasons_in_order(funnel)
-    words = [reason.replace("_", " ") for reason in reasons]
-    head = title or f"{funnel['in']:,} came in, {funnel['kept']:,} kept"
-    figure = make_subplots(1, 2, column_widths=[0.56, 0.44], horizontal_spacing=0.16,
+    words = [_words(reason) for reason in reasons]
+    head = title or f"{grouped(funnel['in'])} crystals came in, {grouped(funnel['kept'])} were kept"
+    figure = make_subplots(1, 2, column_widths=[0.55, 0.45], horizontal_spacing=0.04, shared_yaxes=True,
                            subplot_titles=["remain after", "left out as"])
     bins = funnel["by_size"]
     colours = sample_colorscale("Cividis", np.linspace(0.08, 1, len(SIZE_BINS)).tolist())
@@ -76,17 +90,17 @@ def funnel_figure(funnel: dict, title: str = "") -> go.Figure:
             continue
         lost = np.array([_lost(bins[name], reason) for reason in reasons], dtype=int)
         left = bins[name]["in"] - np.concatenate([[0], np.cumsum(lost)])
-        about = {"name": "size unknown" if name == "unknown" else f"{name.replace('<=', '≤ ')} atoms", "legendgroup": name,
-                 "orientation": "h", "marker": {"color": colour, "line": {"width": 0}}}
+        about = {"name": _size_words(name), "legendgroup": name, "orientation": "h",
+                 "marker": {"color": colour, "line": {"width": 0}}}
         hover = "%{y}<br>%{x:,} of %{fullData.name}<extra></extra>"
         figure.add_bar(x=left.tolist(), y=["came in", *words], hovertemplate=hover, row=1, col=1, **about)
         figure.add_bar(x=lost.tolist(), y=words, hovertemplate=hover, showlegend=False, row=1, col=2, **about)
     left = funnel["in"] - np.concatenate([[0], np.cumsum([_lost(funnel, reason) for reason in reasons])])
     for column, totals, names in ((1, left, ["came in", *words]), (2, [_lost(funnel, r) for r in reasons], words)):
-        figure.add_scatter(x=[int(n) for n in totals], y=names, mode="text", text=[f" {int(n):,}" for n in totals],
+        figure.add_scatter(x=[int(n) for n in totals], y=names, mode="text", text=[f" {grouped(int(n))}" for n in totals],
                            textposition="middle right", cliponaxis=False, showlegend=False, hoverinfo="skip", row=1, col=column)
         figure.update_xaxes(range=[0, 1.3 * max([*totals, 1])], showgrid=True, nticks=4, tickformat="~s", row=1, col=column)
-    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+    figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False, ticksuffix=" ")
     figure.update_layout(title=head, barmode="stack", bargap=0.25, template="plotly_white",
                          height=190 + 30 * (len(reasons) + 1), margin={"t": 90, "b": 80, "l": 10, "r": 10},
                          legend={"orientation": "h", "y": -0.2, "traceorder": "normal"})
@@ -108,9 +122,9 @@ class Funnel(dict):
                 ("kept", [level["kept"] for level in levels])]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("", "all", *self["by_size"]))
-        rows = ("".join(f"<td>{n:,}</td>" for n in counts) for _, counts in self.table())
-        body = "".join(f"<tr><th>{escape(name.replace('_', ' '))}</th>{row}</tr>"
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("", "all", *map(_size_words, self["by_size"])))
+        rows = ("".join(f"<td>{grouped(n)}</td>" for n in counts) for _, counts in self.table())
+        body = "".join(f"<tr><th>{escape(_words(name))}</th>{row}</tr>"
                        for (name, _), row in zip(self.table(), rows, strict=True))
         return f"<table><tr>{head}</tr>{body}</table>"
 
