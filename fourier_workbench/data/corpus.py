@@ -30,6 +30,7 @@ __all__ = ['FORMAT', 'SPLITS', 'table_of', 'crystals_of', 'CorpusView', 'Corpus'
 # %% ../../nbs/api/25_corpus.ipynb #cadaf09d
 FORMAT = 1
 SPLITS = ("train", "val", "test")
+_REMEMBERED = 20_000_000  # atoms of decoded shards, 7 bytes each: of a million crystals, drawn at random, none is decoded twice
 
 _KEPT = pa.schema([
     ("id", pa.string()), ("reduced_formula", pa.string()), ("lattice", pa.list_(pa.float32(), 9)),
@@ -122,9 +123,6 @@ class CorpusView(_Crystals):
         return f"CorpusView({len(self)} of {len(self.corpus)} crystals of {self.corpus.path})"
 
 # %% ../../nbs/api/25_corpus.ipynb #11d2c4cc
-_REMEMBERED = 20_000_000  # atoms of decoded shards, 7 bytes each: of a million crystals, drawn at random, none is decoded twice
-
-
 class _Folder(_Crystals):
     """Opens the folder of a corpus and reads its shards."""
 
