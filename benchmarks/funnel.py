@@ -1,7 +1,6 @@
-"""The funnel of a folder of Parquet files, file by file, as one corpus; duplicates are sought across files if wished.
+"""The funnel of a folder of Parquet files, file by file, as one corpus in which duplicates are sought across files.
 
-    python benchmarks/funnel.py ../shared/data CORPUS --workers 2 --keep-duplicates --write nbs/explanations/the_funnel.json
-    python benchmarks/funnel.py ../shared/data CORPUS --workers 2          # hours more: polytypes of ZnS and CdI2 in long cells
+    python benchmarks/funnel.py ../shared/data CORPUS --workers 2 --write nbs/explanations/the_funnel.json
 
 Prepares the folder (recoverable from 9³ coefficients on 1/48, cells as given; a killed run goes on where it was), prints the
 funnel of each file and writes the table that nbs/explanations/the_funnel.ipynb is drawn from. Which file an entry came from is
