@@ -208,6 +208,17 @@ def arguments() -> argparse.Namespace:
     return args
 
 
+def origins(args: argparse.Namespace, corpus: Corpus) -> dict[str, Any]:
+    """How the corpus was prepared and what was trained for how long, from their own records."""
+    options = {name: corpus.manifest["options"][name] for name in ("bpd", "grid", "recovery", "deduplicate", "split")}
+    told: dict[str, Any] = {"corpus": {"source": Path(corpus.manifest["source"]).name, **options}}
+    if (Path(args.ours) / "run.json").is_file():
+        recipe = Run(args.ours).recipe
+        steps = {name: stage.steps for name in ("autoencoder", "diffuser") if (stage := getattr(recipe, name)) is not None}
+        told["run"] = {"recipe": recipe.name, "steps": steps, "minutes": our_minutes(args.ours)}
+    return told
+
+
 def machine() -> str:
     """What this runs on, in words."""
     told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
@@ -260,7 +271,7 @@ def main() -> None:
         "machine": machine(),
         "data": f"{Path(args.source).name}: {sum(map(len, reference.values()))} training crystals of at most {LARGEST} atoms, "
                 f"{len(test)} test crystals",
-        "ours": Path(args.ours).name, "coordinate model": about["coordinates"], "n": args.n, "seed": args.seed,
+        **origins(args, corpus), "ours": Path(args.ours).name, "coordinate model": about["coordinates"], "n": args.n, "seed": args.seed,
     }  # fmt: skip
     if args.energies:
         reports, facts["hull"] = with_energies(reports, columns, reference, args)
