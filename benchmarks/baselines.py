@@ -271,7 +271,8 @@ def main() -> None:
         "machine": machine(),
         "data": f"{Path(args.source).name}: {sum(map(len, reference.values()))} training crystals of at most {LARGEST} atoms, "
                 f"{len(test)} test crystals",
-        **origins(args, corpus), "ours": Path(args.ours).name, "coordinate model": about["coordinates"], "n": args.n, "seed": args.seed,
+        **origins(args, corpus), "ours": Path(args.ours).name, "coordinate model": about["coordinates"],
+        "n": args.n, "seed": args.seed,
     }  # fmt: skip
     if args.energies:
         reports, facts["hull"] = with_energies(reports, columns, reference, args)

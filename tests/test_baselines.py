@@ -1,5 +1,7 @@
 """The baselines of the benchmark: the coordinate model's mathematics, and that every draw is accounted for."""
 
+import argparse
+import json
 import math
 
 import baselines
@@ -12,6 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourier_workbench.crystal import Crystal
+from fourier_workbench.data import prepare_corpus
+from fourier_workbench.representation import FourierBasis
+from fourier_workbench.training import recipes
 
 CELL = 2.85 * (1 - np.eye(3))
 HALITE = Crystal(CELL, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -124,3 +129,18 @@ def test_what_is_too_large_counts_as_rejected(tmp_path) -> None:
     drawn = baselines.as_drawn(back)
     assert [crystal is None for crystal in drawn.crystals] == [False, True, True]
     assert np.array_equal(drawn.crystals[0].frac_coords, HALITE.frac_coords)
+
+
+def test_a_table_says_what_it_was_made_of(tmp_path) -> None:
+    options = {"limit": 20, "basis": FourierBasis(5), "grid": 24, "recovery": None, "progress": False}
+    corpus = prepare_corpus("embedded", tmp_path / "corpus", **options)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"recipe": json.loads(recipes.laptop().to_json())}))
+    (run / "metrics.jsonl").write_text("")
+    told = baselines.origins(argparse.Namespace(ours=str(run)), corpus)
+    expected = {"source": "embedded", "bpd": 5, "grid": 24, "recovery": None, "deduplicate": True, "split": "formula"}
+    assert told["corpus"] == expected
+    assert told["run"]["recipe"] == "laptop"
+    assert told["run"]["steps"]["autoencoder"] == recipes.laptop().autoencoder.steps
+    assert "run" not in baselines.origins(argparse.Namespace(ours="laptop"), corpus)
