@@ -89,8 +89,8 @@ def paper_size(steps: int, batch: int, device: torch.device, half: bool) -> None
         print(f"{name:18}{len(model.network.tokens):8}{flop / 1e12:8.3f}{seconds:12.3f}{first / seconds:8.1f}"
               f"{1000 * steps * seconds:13,.0f}{predicted:15.1f} s", flush=True)
     for what, kept in (("all channels", len(model.tau)), ("kept channels", keep)):
-        tau = torch.ones(kept, device=device)
-        noise = LadderNoise(tau, torch.ones(kept, dtype=torch.bool, device=device), sample_generators(0, range(8)))
+        selector = torch.arange(len(model.tau), device=device) < kept
+        noise = LadderNoise(model.tau, selector, sample_generators(0, range(8)))
         noise.draw()
         start = time.process_time()
         noise.draw()

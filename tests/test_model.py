@@ -155,7 +155,7 @@ def test_recomputed_activations_change_no_gradient():
 def test_compiled_blocks_share_their_code_and_give_the_same_numbers():
     shape = TransformerConfig(d_head=6, n_heads=2, n_layers=2, rms_bias=False, modulus_gating=True, value_rotation=True)
     torch.manual_seed(0)
-    blocks = [Block(shape, 3, FourierBasis(3).wave_vectors, seed) for seed in range(3)]
+    blocks = [Block(shape, 3, FourierBasis(3).wave_vectors, level) for level in range(3)]
     controls, x = FixedControls(shape, 3), torch.randn(2, 30, 24)
     expected = [torch.autograd.grad(block(x, controls()).square().sum(), list(block.parameters())) for block in blocks]
     before = counters["stats"]["unique_graphs"]

@@ -29,11 +29,13 @@ class LadderNoise:
     """Fresh radial Laplace noise for a batch, each sample from its own generator: the same draws in any batch."""
 
     def __init__(self, tau: Float[Tensor, " C"], selector: Tensor, generators: list[torch.Generator]):
-        self.tau, self.selector, self.generators = tau, selector, generators
+        self.kept, self.generators = torch.nonzero(selector).flatten(), generators
+        self.tau, self.channels = tau[self.kept], len(tau)
 
     def draw(self) -> Complex64[Tensor, "B C"]:
-        """Noise of scale τ on the kept channels, zero elsewhere."""
-        return radial_laplace(self.tau, len(self.generators), self.generators) * self.selector
+        """Noise of scale τ on the kept channels, zero elsewhere; nothing is drawn for those, which are most at paper size."""
+        fresh = radial_laplace(self.tau, len(self.generators), self.generators)
+        return fresh.new_zeros(len(fresh), self.channels).index_copy(1, self.kept, fresh)
 
 
 def levels(steps: int, highest: float = 0.99, lowest: float = 0.01) -> Float[Tensor, " steps"]:

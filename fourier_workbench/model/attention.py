@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -19,8 +19,8 @@ from ..errors import RecipeError
 from .complex_layers import ComplexLinear, ComplexRMSNorm, GatedMLP, complex_multiply
 
 # %% auto #0
-__all__ = ['TransformerConfig', 'rope_angles', 'value_angles', 'BlockControls', 'control_shapes', 'FixedControls', 'token_phases',
-           'Attention', 'Block', 'Stack']
+__all__ = ['TransformerConfig', 'rope_angles', 'value_positions', 'value_angles', 'BlockControls', 'control_shapes',
+           'FixedControls', 'token_phases', 'Attention', 'Block', 'Stack']
 
 # %% ../../nbs/api/31_attention.ipynb #cadaf09d
 @dataclass(frozen=True)
@@ -63,10 +63,20 @@ def rope_angles(positions: Int64[Tensor, "P 3"], d_head: int) -> Float[Tensor, "
     return (positions.double().unsqueeze(-1) * omega).flatten(1).float()
 
 
-def value_angles(positions: Int64[Tensor, "P 3"], n_heads: int, d_head: int, seed: int) -> Float[Tensor, "P H d_head"]:
-    """Angle 2π j·f of each channel for a position f of its own, drawn from multiples of 1/12 (ours; not in the paper)."""
-    generator = torch.Generator().manual_seed(seed)
-    f = torch.randint(12, (n_heads, d_head, 3), generator=generator).double() / 12
+def value_positions(config: TransformerConfig, level: int) -> Float64[Tensor, "H d_head 3"]:
+    """Place in the unit cell of each channel of a level, fractional (ours; not in the paper).
+
+    Levels take turns at a sequence whose every stretch fills the cell evenly: steps of 1/g, 1/g², 1/g³ with g⁴ = g + 1.
+    """
+    channels = config.n_heads * config.d_head
+    index = 1 + level + config.n_layers * torch.arange(channels, dtype=torch.float64)
+    steps = 1.2207440846057596 ** -torch.arange(1, 4, dtype=torch.float64)
+    return ((0.5 + index[:, None] * steps) % 1).view(config.n_heads, config.d_head, 3)
+
+
+def value_angles(positions: Int64[Tensor, "P 3"], config: TransformerConfig, level: int) -> Float[Tensor, "P H d_head"]:
+    """Angle 2π j·f of each channel, f its place in the cell."""
+    f = value_positions(config, level)
     return (2 * math.pi * torch.einsum("pa,hda->phd", positions.double(), f)).float()
 
 # %% ../../nbs/api/31_attention.ipynb #ff9fb270
@@ -120,13 +130,13 @@ def token_phases(
 class Attention(nn.Module):
     """Complex multi-head attention with rotary phases over S special tokens followed by P Fourier tokens (paper D.3)."""
 
-    def __init__(self, config: TransformerConfig, n_special: int, positions: Int64[Tensor, "P 3"], seed: int, scale: float):
+    def __init__(self, config: TransformerConfig, n_special: int, positions: Int64[Tensor, "P 3"], level: int, scale: float):
         super().__init__()
         self.n_heads, self.d_head, self.value_rotation = config.n_heads, config.d_head, config.value_rotation
         self.qkv = ComplexLinear(config.d_model, 3 * config.d_model)
         self.out = ComplexLinear(config.d_model, config.d_model, scale)
         self.register_buffer("base_angle", rope_angles(positions, config.d_head).unsqueeze(1), persistent=False)
-        values = value_angles(positions, config.n_heads, config.d_head, seed)
+        values = value_angles(positions, config, level)
         self.register_buffer("value_angle", values * config.value_rotation, persistent=False)
         log_ratio = math.log(max(len(positions), 1) / max(n_special, 1))
         self.key_bias = nn.Parameter(torch.full((config.n_heads, n_special), log_ratio)) if config.key_bias else None
@@ -160,11 +170,11 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Pre-norm block: x + attention(norm x), then x + gated unit(norm x) (paper D)."""
 
-    def __init__(self, config: TransformerConfig, n_special: int, positions: Int64[Tensor, "P 3"], seed: int = 0):
+    def __init__(self, config: TransformerConfig, n_special: int, positions: Int64[Tensor, "P 3"], level: int = 0):
         super().__init__()
         scale = 1 / math.sqrt(2 * config.n_layers)  # the residual stream grows by 2·n_layers additions
         self.attention_norm = ComplexRMSNorm(config.d_model)
-        self.attention = Attention(config, n_special, positions, seed, scale)
+        self.attention = Attention(config, n_special, positions, level, scale)
         self.mlp_norm = ComplexRMSNorm(config.d_model)
         self.mlp = GatedMLP(config.d_model, config.d_hidden, config.modulus_gating, scale)
 

@@ -34,6 +34,7 @@ class AutoencoderConfig:
     d_species: int = 32  # width of a species embedding
     compression: float = 8 / 12  # ladder channels left, as a fraction of the numbers that describe a crystal
     log_sigma: float = -1.0  # where the noise widths start
+    anchors: bool = False  # a learned constant is added to each Fourier token of the encoder (ours)
 
     def __post_init__(self):
         if self.n_aux < 1 or self.d_species < 1 or self.compression <= 0:
@@ -103,7 +104,8 @@ class Encoder(Stack):
         self.fourier_map = ComplexLinear(MAX_SLOTS, d)
         self.aux = nn.Parameter(0.02 * torch.randn(config.n_aux, 2 * d))
         n_special = config.n_aux + 1
-        self.blocks = nn.ModuleList(Block(shape, n_special, positions, seed) for seed in range(shape.n_layers))
+        self.anchors = nn.Parameter(torch.randn(len(positions), 2 * d)) if config.anchors else None
+        self.blocks = nn.ModuleList(Block(shape, n_special, positions, level) for level in range(shape.n_layers))
         self.controls = nn.ModuleList(FixedControls(shape, n_special) for _ in range(shape.n_layers))
 
     def forward(
@@ -112,6 +114,7 @@ class Encoder(Stack):
         with full_precision(lattice):  # what comes in is exact; half precision would round phases to 1 in 256
             about = self.global_map(torch.cat([lattice, self.species(species).flatten(1)], -1)).unsqueeze(1)
             waves = self.fourier_map(pack(coefficients.transpose(1, 2)))
+            waves = waves if self.anchors is None else waves + self.anchors
         x = torch.cat([self.aux.expand(len(lattice), -1, -1), about, waves], 1)
         rungs = []
         for block, controls in zip(self.blocks, self.controls, strict=True):
@@ -129,8 +132,8 @@ class Decoder(Stack):
         self.n_aux = config.n_aux
         n_special = config.n_aux + 1
         self.tokens = nn.Parameter(0.02 * torch.randn(n_special + len(positions), 2 * d))
-        seeds = range(shape.n_layers, 2 * shape.n_layers)
-        self.blocks = nn.ModuleList(Block(shape, n_special, positions, seed) for seed in seeds)
+        levels = reversed(range(shape.n_layers))  # a rung's channels stand for the same places where it is made and where it is read
+        self.blocks = nn.ModuleList(Block(shape, n_special, positions, level) for level in levels)
         self.controls = nn.ModuleList(FixedControls(shape, n_special) for _ in range(shape.n_layers))
         self.norm = ComplexRMSNorm(d)
         self.lattice_head = nn.Linear(2 * d, 6)

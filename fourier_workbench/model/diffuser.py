@@ -111,7 +111,7 @@ class _Backbone(Stack):
         if cube is not None and config.scratch_tokens == "half":
             positions = positions[cube.half]
         self.tokens = nn.Parameter(0.02 * torch.randn(n + len(positions), 2 * shape.d_model))
-        self.blocks = nn.ModuleList(Block(shape, n, positions, seed) for seed in range(shape.n_layers))
+        self.blocks = nn.ModuleList(Block(shape, n, positions, level) for level in range(shape.n_layers))
         self.controls = nn.ModuleList(QuadraticControls(shape, n) for _ in range(shape.n_layers))
         self.norm = ComplexRMSNorm(shape.d_model)
         self.enter: nn.Module = nn.Identity()

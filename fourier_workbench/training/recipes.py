@@ -61,7 +61,7 @@ def paper_7cubed() -> Recipe:
 def laptop() -> Recipe:
     """Two CPU cores, about ten minutes, small crystals: 5³ modes on 1/24."""
     shape = TransformerConfig(d_head=12, n_heads=3, n_layers=3, modulus_gating=True, value_rotation=True, key_bias=True)
-    model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=128 / 1254)
+    model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=128 / 1254, anchors=True)
     loss = AutoencoderLoss(
         penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0
     )
@@ -106,7 +106,7 @@ def _accelerated(recipe: Recipe, name: str, batch_size: int) -> Recipe:
     """Half-space tokens, 125 scratch tokens in half-space, bf16, compiled blocks, larger batches; averaged weights."""
     first, second = recipe.autoencoder, recipe.diffuser
     shape = replace(first.model.transformer, value_rotation=True)
-    first = replace(first, model=replace(first.model, transformer=shape, tokens="half"), ema=0.9999,
+    first = replace(first, model=replace(first.model, transformer=shape, tokens="half", anchors=True), ema=0.9999,
                     optimiser=replace(first.optimiser, clip=1.0), loss=replace(first.loss, standardise_lattice=True))
     if second is not None:
         network = replace(second.model, transformer=shape, scratch_bpd=5, scratch_tokens="half", output="skip")
