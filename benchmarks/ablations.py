@@ -36,6 +36,7 @@ from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStage
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
+    "no_anchors": {"autoencoder__model__anchors": False},
     "no_key_bias": {"autoencoder__model__transformer__key_bias": False},
     "separate_gating": {"autoencoder__model__transformer__modulus_gating": False},
     "full_tokens": {"autoencoder__model__tokens": "full"},
