@@ -36,7 +36,9 @@ from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStage
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
-    "no_anchors": {"autoencoder__model__anchors": False},
+    "anchors": {"autoencoder__model__anchors": True},
+    "even_places": {"autoencoder__model__transformer__places": "even"},
+    "anchors_even_places": {"autoencoder__model__anchors": True, "autoencoder__model__transformer__places": "even"},
     "no_key_bias": {"autoencoder__model__transformer__key_bias": False},
     "separate_gating": {"autoencoder__model__transformer__modulus_gating": False},
     "full_tokens": {"autoencoder__model__tokens": "full"},

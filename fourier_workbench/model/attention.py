@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +36,14 @@ class TransformerConfig:
     mlp_bias: bool = False  # complex bias before the map down
     modulus_gating: bool = False  # gate by modulus instead of by parts
     value_rotation: bool = False  # values carry plane waves too (ours)
+    places: Literal["twelfths", "even"] = "twelfths"  # where in the cell they are centred
     key_bias: bool = False  # learned additive bias of the special tokens' keys (ours)
 
     def __post_init__(self):
         if self.d_head < 3 or self.d_head % 3:
             raise RecipeError(f"d_head must be a positive multiple of 3, one third per axis; got {self.d_head}")
+        if self.places not in ("twelfths", "even"):
+            raise RecipeError(f"places must be 'twelfths' or 'even'; got {self.places!r}")
         if min(self.n_heads, self.n_layers) < 1 or self.mlp_ratio <= 0:
             raise RecipeError("n_heads and n_layers must be at least 1 and mlp_ratio positive")
 
@@ -66,12 +69,15 @@ def rope_angles(positions: Int64[Tensor, "P 3"], d_head: int) -> Float[Tensor, "
 def value_positions(config: TransformerConfig, level: int) -> Float64[Tensor, "H d_head 3"]:
     """Place in the unit cell of each channel of a level, fractional (ours; not in the paper).
 
-    Levels take turns at a sequence whose every stretch fills the cell evenly: steps of 1/g, 1/g², 1/g³ with g⁴ = g + 1.
+    Multiples of 1/12 drawn at random, or points of a sequence whose every stretch fills the cell evenly, at which the levels take
+    turns: steps of 1/g, 1/g², 1/g³ with g⁴ = g + 1.
     """
-    channels = config.n_heads * config.d_head
-    index = 1 + level + config.n_layers * torch.arange(channels, dtype=torch.float64)
+    shape = (config.n_heads, config.d_head, 3)
+    if config.places == "twelfths":
+        return torch.randint(12, shape, generator=torch.Generator().manual_seed(level)).double() / 12
+    index = 1 + level + config.n_layers * torch.arange(shape[0] * shape[1], dtype=torch.float64)
     steps = 1.2207440846057596 ** -torch.arange(1, 4, dtype=torch.float64)
-    return ((0.5 + index[:, None] * steps) % 1).view(config.n_heads, config.d_head, 3)
+    return ((0.5 + index[:, None] * steps) % 1).view(shape)
 
 
 def value_angles(positions: Int64[Tensor, "P 3"], config: TransformerConfig, level: int) -> Float[Tensor, "P H d_head"]:

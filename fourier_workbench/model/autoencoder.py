@@ -132,7 +132,9 @@ class Decoder(Stack):
         self.n_aux = config.n_aux
         n_special = config.n_aux + 1
         self.tokens = nn.Parameter(0.02 * torch.randn(n_special + len(positions), 2 * d))
-        levels = reversed(range(shape.n_layers))  # a rung's channels stand for the same places where it is made and where it is read
+        levels = list(range(shape.n_layers, 2 * shape.n_layers))
+        if shape.places == "even":  # a rung's channels stand for the same places where it is made and where it is read
+            levels = list(range(shape.n_layers))[::-1]
         self.blocks = nn.ModuleList(Block(shape, n_special, positions, level) for level in levels)
         self.controls = nn.ModuleList(FixedControls(shape, n_special) for _ in range(shape.n_layers))
         self.norm = ComplexRMSNorm(d)

@@ -110,8 +110,7 @@ class _Backbone(Stack):
         positions = torch.zeros(0, 3, dtype=torch.int64) if cube is None else cube.wave_vectors
         if cube is not None and config.scratch_tokens == "half":
             positions = positions[cube.half]
-        # as large as the noisy ladder that is added to them: beside constants its modulus survives normalisation
-        self.tokens = nn.Parameter(torch.randn(n + len(positions), 2 * shape.d_model))
+        self.tokens = nn.Parameter(0.02 * torch.randn(n + len(positions), 2 * shape.d_model))
         self.blocks = nn.ModuleList(Block(shape, n, positions, level) for level in range(shape.n_layers))
         self.controls = nn.ModuleList(QuadraticControls(shape, n) for _ in range(shape.n_layers))
         self.norm = ComplexRMSNorm(shape.d_model)

@@ -31,7 +31,7 @@ __all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_
            'load_diffuser', 'RunDirectory']
 
 # %% ../../nbs/api/52_checkpoints.ipynb #cadaf09d
-FORMAT = 2  # 1 had value rotation at other places of the cell: the same weights mean something else
+FORMAT = 1
 
 
 def _digest(path: Path) -> str:
@@ -86,8 +86,7 @@ def load_checkpoint(path: Path | str, kind: str) -> tuple[dict[str, Shaped[Tenso
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{words} is not a checkpoint's description; use a folder written by a training run") from error
     if version != FORMAT:
-        remedy = "train again" if isinstance(version, int) and version < FORMAT else "update fourier_workbench"
-        raise CheckpointError(f"{words} has format {version}, this version reads {FORMAT}; {remedy}")
+        raise CheckpointError(f"{words} has format {version}, this version reads {FORMAT}; update fourier_workbench")
     if not isinstance(meta.get("sha256"), str):
         raise CheckpointError(f"{words} lacks the hash of {data.name}; take an older checkpoint")
     if found != kind:

@@ -92,7 +92,7 @@ def autoencoder_work(config: AutoencoderConfig, *, half_precision: bool = False,
     heads = 2 * d * (6 + classes) + 6 + classes
     parameters = (
         stack.parameters + (MAX_Z + 1) * config.d_species + (inputs + 1) * 2 * d + enter[0] + config.n_aux * 2 * d
-        + (special + waves) * 2 * d + 2 * d + heads + leave[0] + 2 * config.n_channels
+        + (special + waves) * 2 * d + 2 * d + heads + leave[0] + 2 * config.n_channels + config.anchors * waves * 2 * d
     )
     real = 4.0 * d * inputs + 4.0 * d * (6 + classes)  # global map, lattice and species heads
     forward = stack.forward + real + waves * (enter[1] + leave[1])

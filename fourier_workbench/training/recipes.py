@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig
@@ -30,7 +31,7 @@ __all__ = ['RECIPES', 'paper', 'paper_baseline', 'paper_nhead10', 'paper_7cubed'
 # %% ../../nbs/api/51_recipes.ipynb #df11dc0f
 def paper(
     d_head: int = 48, n_heads: int = 12, n_layers: int = 8, n_aux: int = 9, bpd: int = 9, compression: float = 8 / 12,
-    pruned_at: int | None = None, steps: int = 326_000, **toggles: bool,
+    pruned_at: int | None = None, steps: int = 326_000, **toggles: Any,
 ) -> Recipe:
     """The paper's recipe with some of its choices changed: width and depth (Tables 1–3), `toggles` (Table 6), the ladder's
     `compression` C (Table 7), and the step at which pruning ends (Table 8; by default the last)."""
@@ -61,7 +62,7 @@ def paper_7cubed() -> Recipe:
 def laptop() -> Recipe:
     """Two CPU cores, about ten minutes, small crystals: 5³ modes on 1/24."""
     shape = TransformerConfig(d_head=12, n_heads=3, n_layers=3, modulus_gating=True, value_rotation=True, key_bias=True)
-    model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=128 / 1254, anchors=True)
+    model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=128 / 1254)
     loss = AutoencoderLoss(
         penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0
     )
@@ -98,7 +99,7 @@ def laptop() -> Recipe:
         output="skip",
         token_maps=True,
     )
-    stage = DiffuserStage(diffuser, muon, steps=3000, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
+    stage = DiffuserStage(diffuser, muon, steps=1700, batch_size=64, phi="per_sample", target="velocity", ema=0.998)
     return Recipe("laptop", autoencoder, stage)
 
 # %% ../../nbs/api/51_recipes.ipynb #c0f1b011
@@ -106,7 +107,7 @@ def _accelerated(recipe: Recipe, name: str, batch_size: int) -> Recipe:
     """Half-space tokens, 125 scratch tokens in half-space, bf16, compiled blocks, larger batches; averaged weights."""
     first, second = recipe.autoencoder, recipe.diffuser
     shape = replace(first.model.transformer, value_rotation=True)
-    first = replace(first, model=replace(first.model, transformer=shape, tokens="half", anchors=True), ema=0.9999,
+    first = replace(first, model=replace(first.model, transformer=shape, tokens="half"), ema=0.9999,
                     optimiser=replace(first.optimiser, clip=1.0), loss=replace(first.loss, standardise_lattice=True))
     if second is not None:
         network = replace(second.model, transformer=shape, scratch_bpd=5, scratch_tokens="half", output="skip")
