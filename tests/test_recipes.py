@@ -24,12 +24,12 @@ from fourier_workbench.training.recipes import RECIPES, get_recipe, h200, laptop
 SHAPES = st.builds(
     TransformerConfig, d_head=st.sampled_from([3, 6, 12]), n_heads=st.integers(1, 3), n_layers=st.integers(1, 3),
     mlp_ratio=st.sampled_from([1.0, 2.0, 2.5]), rms_bias=st.booleans(), head_scale=st.booleans(), mlp_bias=st.booleans(),
-    modulus_gating=st.booleans(), value_rotation=st.booleans(), key_bias=st.booleans(),
+    modulus_gating=st.booleans(), value_rotation=st.booleans(), key_bias=st.booleans(), places=st.sampled_from(["twelfths", "even"]),
 )
 CODERS = st.builds(
     AutoencoderConfig, SHAPES, bpd=st.sampled_from([3, 5]), truncation=st.sampled_from(["cubic", "spherical"]),
     tokens=st.sampled_from(["full", "half"]), n_aux=st.integers(1, 3), d_species=st.sampled_from([4, 32]),
-    compression=st.just(2 / 1254),
+    compression=st.just(2 / 1254), anchors=st.booleans(),
 )
 
 
