@@ -5,10 +5,9 @@
 # %% ../../nbs/api/11_fourier.ipynb #77de68da
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -134,51 +133,78 @@ def snap(frac_coords: Any, grid: int = 48) -> Any:
     return np.rint(np.round(np.asarray(frac_coords, dtype=np.float64) * grid, 6)).astype(np.int64) % grid
 
 # %% ../../nbs/api/11_fourier.ipynb #7b52009b
-def _phases(nodes: Int64[Tensor, "N 3"], j_max: int, grid: int) -> list[Complex64[Tensor, "N j"]]:
-    """exp(−2πi j·node/grid) for each axis: j = 0…j_max on the first, −j_max…j_max on the other two."""
-    angle = torch.arange(grid, device=nodes.device, dtype=torch.float64) * (-2 * torch.pi / grid)
-    table = torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
-    j = torch.arange(-j_max, j_max + 1, device=nodes.device)
-    return [table[(nodes[:, axis, None] * (j[j_max:] if axis == 0 else j)) % grid] for axis in range(3)]
+@lru_cache(maxsize=16)
+def _phases(j_max: int, grid: int, device: torch.device) -> Complex64[Tensor, "b grid"]:
+    """exp(−2πi j·node/grid) for j = −j_max…j_max at the nodes of an axis."""
+    with torch.device(device):
+        turns = torch.outer(torch.arange(-j_max, j_max + 1), torch.arange(grid)) % grid
+        angle = turns.double() * (-2 * torch.pi / grid)
+        return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
 def coefficients_from_nodes(
-    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int, chunk: int = 512
+    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int
 ) -> Complex64[Tensor, "n_rows M"]:
     """α_j = Σ exp(−2πi j·node/grid) over the atoms of each row (paper A.2), exact up to single precision.
 
     `nodes` are integer grid coordinates, `rows` says which row (a crystal's species) an atom adds to. Modes are Hermitian
-    exactly. `chunk` atoms are expanded at a time, few enough for a cache, and memory of rows without atoms is not touched.
+    exactly.
     """
-    out = torch.zeros(n_rows, len(basis), dtype=torch.complex64, device=nodes.device)
+    out = torch.empty(n_rows, len(basis), dtype=torch.complex64, device=nodes.device)
     if bool((rows.diff() < 0).any()):
         order = torch.argsort(rows, stable=True)
         nodes, rows = nodes[order], rows[order]
-    filled, atoms = torch.unique_consecutive(rows, return_counts=True)
-    last = atoms.cumsum(0).tolist()
-    first = 0
-    while first < len(filled):
-        start = last[first - 1] if first else 0
-        after = max(first + 1, bisect_right(last, start + chunk))
-        mine = slice(start, last[after - 1])
-        place = torch.arange(after - first, device=nodes.device).repeat_interleave(atoms[first:after])
-        out[filled[first:after]] = _expanded(nodes[mine], place, after - first, basis, grid)
-        first = after
+    size = torch.bincount(rows, minlength=n_rows)
+    order = torch.argsort(size, descending=True, stable=True)
+    first, sizes = (size.cumsum(0) - size)[order], size[order].cpu().numpy()
+    filled = int(np.searchsorted(-sizes, 0))
+    out.index_fill_(0, order[filled:], 0)
+    chunk = 192 if nodes.device.type == "cpu" else n_rows  # few enough for a cache
+    crowded = filled < 16 or len(nodes) < 16 * sizes[0]  # few have as many atoms as the largest
+    for start in range(0, filled, chunk):
+        stop = min(start + chunk, filled)
+        half = (_one_by_one if crowded else _side_by_side)(nodes, first[start:stop], sizes[start:stop], basis, grid)
+        out.index_copy_(0, order[start:stop], _mirrored(half, basis).contiguous())
     return out
 
+# %% ../../nbs/api/11_fourier.ipynb #0c4f1d2e
+def _side_by_side(
+    nodes: Int64[Tensor, "N 3"], first: Int64[Tensor, " T"], sizes: Int64[np.ndarray, " T"], basis: FourierBasis, grid: int
+) -> Complex64[Tensor, "half T"]:
+    """The half j_x ≥ 0 of the cube for rows of falling size, whose atoms begin at `first`: k-th atoms of all rows together."""
+    table, b, j = _phases(basis.j_max, grid, nodes.device), basis.bpd, basis.j_max
+    out = torch.zeros((j + 1) * b, b, len(first), dtype=torch.complex64, device=nodes.device)
+    for k in range(int(sizes[0])):
+        m = int(np.searchsorted(-sizes, -k))
+        waves = table.index_select(1, nodes.index_select(0, first[:m] + k).T.flatten()).view(b, 3, m)
+        columns = (waves[j:, None, 0] * waves[None, :, 1]).view(-1, 1, m)
+        out[..., :m].addcmul_(columns, waves[:, 2])
+    return out.flatten(0, 1)
 
-def _expanded(
-    nodes: Int64[Tensor, "N 3"], rows: Int64[Tensor, " N"], n_rows: int, basis: FourierBasis, grid: int
-) -> Complex64[Tensor, "n_rows M"]:
-    """Coefficients of few rows: the half j_x ≥ 0 of the cube by products of axes, and its mirror."""
-    width = (basis.j_max + 1) * basis.bpd**2
-    x, y, z = _phases(nodes, basis.j_max, grid)
-    waves = (x[:, :, None] * y[:, None, :])[..., None] * z[:, None, None, :]
-    slab = torch.zeros(n_rows, width, 2, device=nodes.device).index_add_(0, rows, torch.view_as_real(waves.flatten(1)))
-    offset = basis.bpd**3 - width  # where the slab j_x ≥ 0 begins in the flattened cube
+
+def _one_by_one(
+    nodes: Int64[Tensor, "N 3"], first: Int64[Tensor, " T"], sizes: Int64[np.ndarray, " T"], basis: FourierBasis, grid: int
+) -> Complex64[Tensor, "half T"]:
+    """The same for rows that would mostly be gaps: a product of matrices for each."""
+    table, out = _phases(basis.j_max, grid, nodes.device), []
+    for start, size in zip(first.tolist(), sizes.tolist(), strict=True):
+        x, y, z = table[:, nodes[start : start + size].T].unbind(1)
+        out.append(((x[basis.j_max :, None] * y).flatten(0, 1) @ z.T).flatten())
+    return torch.stack(out, 1)
+
+
+def _mirrored(half: Complex64[Tensor, "half T"], basis: FourierBasis) -> Complex64[Tensor, "T M"]:
+    """All kept modes from the half j_x ≥ 0 of the cube, Hermitian."""
+    offset = basis.bpd**3 - len(half)  # where that half begins in the flattened cube
     if basis.truncation == "cubic":
-        return basis.to_full(torch.view_as_complex(slab)[:, basis.zero - offset :])
-    return basis.to_full(torch.view_as_complex(slab)[:, basis.cube_index[basis.zero :].to(nodes.device) - offset])
+        kept = half[basis.zero - offset :]
+    else:
+        kept = half[basis.cube_index[basis.zero :].to(half.device) - offset]
+    out = half.new_empty(len(basis), half.shape[1])
+    out[basis.zero :] = kept
+    torch.conj_physical(kept[1:].flip(0), out=out[: basis.zero])
+    out[basis.zero].imag.zero_()
+    return out.T
 
 # %% ../../nbs/api/11_fourier.ipynb #fa35e192
 @dataclass(frozen=True, eq=False)

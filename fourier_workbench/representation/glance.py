@@ -14,6 +14,7 @@ from jaxtyping import Bool, Complex64, Float32, Int64
 from torch import Tensor
 
 from .fourier import FourierBasis
+from .products import left_over, norms, real_waves, take_atoms, wave_products
 
 # %% auto #0
 __all__ = ['glance']
@@ -21,96 +22,87 @@ __all__ = ['glance']
 # %% ../../nbs/api/12_glance.ipynb #c1dfd96e
 @dataclass(frozen=True)
 class _Tables:
-    """Kernels between the fine grid and `points`³ coarse nodes, `step` fine nodes apart, and the synthesis matrices."""
+    """What an atom and a line of coarse points look like, for `points`³ coarse nodes, `step` fine nodes apart."""
 
     grid: int
     points: int
     step: int
-    seen: Float32[Tensor, "grid points"]  # kernel of an atom at a fine node, at the coarse nodes
-    inner: Float32[Tensor, "points width points"]  # values at the fine nodes around a coarse node, from those at coarse nodes
-    last: Float32[Tensor, "2bpd 2points"]
-    middle: Float32[Tensor, "2points 2bpd"]
-    first: Float32[Tensor, "points 2slab"]
+    waves: Float32[Tensor, "points b"]  # at the coarse nodes of an axis
+    seen: Float32[Tensor, "points grid"]  # kernel of an atom at a fine node, at the coarse nodes
+    lines: Int64[Tensor, "3points cube"]  # flat coarse nodes of the three lines through a coarse node, which comes first
+    inner: Float32[Tensor, "width points"]  # values at the fine nodes around a coarse node, from those of such a line
+    corner: Int64[Tensor, "3 cube"]  # fine node where `inner` begins
     shared: Float32[Tensor, "grid grid"]  # what two atoms on a line along an axis have in common
 
 
 @lru_cache(maxsize=16)
-def _tables(bpd: int, grid: int, device: torch.device) -> _Tables:
-    """Tables of cubic truncation, for the fewest points that divide the grid and hold the modes with a little to spare."""
-    j_max = bpd // 2
-    points = next(p for p in range(2, grid + 1) if grid % p == 0 and p >= min(1.3 * bpd, grid))
+def _tables(modes: int, grid: int, device: torch.device) -> _Tables:
+    """Tables for `modes` per axis, on the fewest points that divide the grid and hold them."""
+    points = next(p for p in range(modes + 1, grid + 1) if grid % p == 0)
     step, reach = grid // points, grid // points // 2 + 1
     with torch.device(device):
-        j, x = torch.arange(-j_max, j_max + 1).double(), torch.arange(grid).double()
-        kernel = torch.cos(2 * torch.pi / grid * torch.outer(j, x)).sum(0)
-        coarse, around = torch.arange(points) * step, torch.arange(-reach, reach + 1)
-        seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
-        inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
-        angle = 2 * torch.pi / points * torch.outer(j, torch.arange(points).double())
-        c, s = torch.cos(angle), torch.sin(angle)
-        last = torch.cat([torch.stack([c, -s], 1).flatten(0, 1), torch.stack([s, c], 1).flatten(0, 1)], 1)
-        twice = torch.where(j[j_max:] == 0, 1.0, 2.0)[:, None]  # −j_x adds the conjugate
-        first = torch.stack([c[j_max:] * twice, -s[j_max:] * twice], 1).flatten(0, 1).T
-        shared = bpd**2 * kernel[(torch.arange(grid)[:, None] - torch.arange(grid)) % grid]
-    made = (t.float().contiguous() for t in (seen, inner, last, last.T, first, shared))
-    return _Tables(grid, points, step, *made)
+        ring, fine, j = torch.arange(points), torch.arange(grid), torch.arange(modes) - modes // 2
+        kernel = torch.cos(2 * torch.pi / grid * torch.outer(j, fine).double()).sum(0)
+        around = torch.arange(-reach, reach + 1)
+        seen = kernel[(ring[:, None] * step - fine) % grid]
+        inner = kernel[(around[:, None] - ring * step) % grid] / points
+        shared = modes**2 * kernel[(fine[:, None] - fine) % grid]
+        at = torch.cartesian_prod(ring, ring, ring)
+        place = torch.tensor([points**2, points, 1])
+        shift = ((at.T[:, None] + ring[:, None]) % points - at.T[:, None]) * place[:, None, None]
+        lines = (torch.arange(points**3) + shift).flatten(0, 1)
+    waves = real_waves(modes // 2, grid, device)[:, ::step].T.contiguous()
+    return _Tables(grid, points, step, waves, seen.float(), lines, inner.float(), at.T * step - reach, shared.float())
 
 
-def _synthesis(alpha: Complex64[Tensor, "T M"], bpd: int, t: _Tables) -> Float32[Tensor, "T p p p"]:
-    """Density of Hermitian cubic coefficients on the coarse nodes."""
-    n, slab = len(alpha), bpd // 2 + 1
-    pairs = torch.view_as_real(alpha[:, -slab * bpd**2 :]).reshape(-1, 2 * bpd)
-    planes = torch.matmul(t.middle, (pairs @ t.last).view(n * slab, 2 * bpd, t.points))
-    return torch.matmul(t.first, planes.view(n, 2 * slab, t.points**2)).view(n, t.points, t.points, t.points)
+def _synthesis(products: Float32[Tensor, "b b b T"], t: _Tables) -> Float32[Tensor, "p p p T"]:
+    """Density on the coarse nodes."""
+    b, p, tasks = len(products), t.points, products.shape[3]
+    out = torch.matmul(t.waves, products.reshape(b * b, b, tasks))
+    out = torch.matmul(t.waves, out.view(b, b, p * tasks))
+    return torch.matmul(t.waves, out.view(b, p * p * tasks)).view(p, p, p, tasks)
 
 # %% ../../nbs/api/12_glance.ipynb #0ade7c2c
-def _add(left: Float32[Tensor, "m p p p"], nodes: Int64[Tensor, "m 3"], sign: int, t: _Tables) -> None:
-    """Put an atom into each coarse density, or with sign −1 take it out; in place."""
-    x, y, z = t.seen[nodes].unbind(1)
-    left.addcmul_((x[:, :, None] * y[:, None, :]).unsqueeze(3), z[:, None, None, :], value=sign)
-
-
-def _pick(left: Float32[Tensor, "m p p p"], row: Int64[Tensor, " m"], t: _Tables) -> Int64[Tensor, "m 3"]:
+def _pick(left: Float32[Tensor, "p p p m"], t: _Tables) -> Int64[Tensor, "3 m"]:
     """Highest fine node on each of the three lines through the highest coarse node."""
-    p = t.points
-    x = left.view(len(left), p, p * p).amax(2).argmax(1)
-    plane = left[row, x]
-    top = plane.view(len(left), p * p).argmax(1)
-    y = top // p
-    z = top - y * p
-    lines = torch.stack([left[row, :, y, z], plane[row, :, z], plane[row, y]], 1)
-    at = torch.stack([x, y, z], 1)
-    reach = t.inner.shape[1] // 2
-    best = torch.matmul(t.inner[at], lines.unsqueeze(3)).squeeze(3).argmax(2)
-    return (at * t.step + best - reach) % t.grid
+    p, m = t.points, left.shape[3]
+    column = left.amax(2).view(p * p, m).max(0).indices
+    flat = left.view(p**3, m) if left.is_contiguous() else left.flatten(0, 2)
+    place = column * p
+    place += flat.gather(0, place + torch.arange(p, device=left.device)[:, None]).max(0).indices
+    lines = flat.gather(0, t.lines.index_select(1, place)).view(3, p, m).transpose(0, 1).reshape(p, 3 * m)
+    best = torch.matmul(t.inner, lines).max(0).indices.view(3, m)
+    return best.add_(t.corner.index_select(1, place)).remainder_(t.grid)
 
 
-def _look_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], sizes: np.ndarray, row, t: _Tables) -> None:
+def _look_again(left: Float32[Tensor, "p p p T"], nodes: Int64[Tensor, "n 3 T"], sizes: np.ndarray, t: _Tables) -> None:
     """Put each atom back and look for it again, in turn; in place."""
     for k in range(int(sizes[0])):
         m = int(np.searchsorted(-sizes, -k))
-        _add(left[:m], nodes[:m, k], 1, t)
-        nodes[:m, k] = _pick(left[:m], row[:m], t)
-        _add(left[:m], nodes[:m, k], -1, t)
+        take_atoms(left, nodes[k, :, :m], t.seen, 1)
+        nodes[k, :, :m] = _pick(left[..., :m], t)
+        take_atoms(left, nodes[k, :, :m], t.seen)
 
 # %% ../../nbs/api/12_glance.ipynb #d435a6cd
-def _pairs_again(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], sizes: np.ndarray, t: _Tables) -> None:
+def _pairs_again(left: Float32[Tensor, "p p p T"], nodes: Int64[Tensor, "n 3 T"], sizes: np.ndarray, t: _Tables) -> None:
     """Put each atom back together with its nearest later one on a line along an axis, look for both; in place."""
-    real = torch.arange(nodes.shape[1], device=nodes.device) < torch.from_numpy(sizes.copy()).to(nodes.device)[:, None]
+    real = torch.arange(len(nodes), device=nodes.device)[:, None] < torch.from_numpy(sizes.copy()).to(nodes.device)
     for k in range(int(sizes[0])):
         m = int(np.searchsorted(-sizes, -k))
-        off = ((nodes[:m] - nodes[:m, k : k + 1] + t.grid // 2) % t.grid - t.grid // 2).abs()
-        lined = off.sum(2, keepdim=True).eq(off) & real[:m, :, None]  # two on one node are on all three lines
-        lined[:, : k + 1] = False  # each two are seen once
-        length, other = torch.where(lined, off, t.grid).amin(2).min(1)
+        off = ((nodes[k + 1 :, :, :m] - nodes[k, :, :m] + t.grid // 2) % t.grid - t.grid // 2).abs()  # each two are seen once
+        if not len(off):
+            break
+        lined = off.sum(1, keepdim=True).eq(off) & real[k + 1 :, None, :m]  # two on one node are on all three lines
+        length, other = torch.where(lined, off, t.grid).amin(1).min(0)
         pair = torch.nonzero(length < 3 * t.step).flatten()
         if len(pair):
-            _look_for_two(left, nodes, pair, k, other[pair], lined[pair, other[pair]], t)
+            other = other[pair]
+            _look_for_two(left, nodes, pair, k, other + k + 1, lined[other, :, pair], t)
 
 
 def _look_for_two(
-    left: Float32[Tensor, "T p p p"],
-    nodes: Int64[Tensor, "T n 3"],
+    left: Float32[Tensor, "p p p T"],
+    nodes: Int64[Tensor, "n 3 T"],
     pair: Int64[Tensor, " m"],
     k: int,
     other: Int64[Tensor, " m"],
@@ -119,64 +111,67 @@ def _look_for_two(
 ) -> None:
     """Best two nodes on a line of two atoms, along one of their `axes`: least squares, all choices at once."""
     row = torch.arange(len(pair), device=left.device)
-    rest, a, b = left[pair], nodes[pair, k], nodes[pair, other]
-    _add(rest, a, 1, t)
-    _add(rest, b, 1, t)
-    x, y, z = (t.seen[a] / t.points).unsqueeze(3).unbind(1)
-    plane = torch.matmul(x.mT.unsqueeze(1), rest.flatten(2).unsqueeze(1)).view(len(pair), t.points, t.points)
-    along_x = torch.matmul(torch.matmul(rest, z.unsqueeze(1)).squeeze(3), y).squeeze(2)
-    lines = torch.stack([along_x, torch.matmul(plane, z).squeeze(2), torch.matmul(y.mT, plane).squeeze(1)], 1)
-    values = lines @ t.seen.T / t.points
+    rest, a, b = left.index_select(3, pair), nodes[k, :, pair], nodes[other, :, pair].T.contiguous()
+    take_atoms(rest, a, t.seen, 1)
+    take_atoms(rest, b, t.seen, 1)
+    x, y, z = t.seen[:, a].unbind(1)
+    plane = (rest * x[:, None, None]).sum(0)
+    along_x = ((rest * z).sum(2) * y).sum(1)
+    lines = torch.stack([along_x, (plane * z).sum(1), (plane * y[:, None]).sum(0)], 1).movedim(2, 0)
+    values = (t.seen.T @ lines).mT / t.points**3
     gain = (values[..., None] + values[..., None, :] - t.shared).flatten(2).masked_fill(~axes[..., None], -torch.inf)
-    best = gain.flatten(1).argmax(1)
+    best = gain.flatten(1).max(1).indices
     axis = best // t.grid**2
-    a[row, axis], b[row, axis] = best % t.grid**2 // t.grid, best % t.grid
-    _add(rest, a, -1, t)
-    _add(rest, b, -1, t)
-    left[pair], nodes[pair, k], nodes[pair, other] = rest, a, b
+    a[axis, row], b[axis, row] = best % t.grid**2 // t.grid, best % t.grid
+    take_atoms(rest, a, t.seen)
+    take_atoms(rest, b, t.seen)
+    left[..., pair], nodes[k, :, pair], nodes[other, :, pair] = rest, a, b.T
 
 # %% ../../nbs/api/12_glance.ipynb #17ba0791
-def _left_over(left: Float32[Tensor, "T p p p"], norm: Float32[Tensor, " T"], p: int) -> Float32[Tensor, " T"]:
-    """Relative residual, from the coarse nodes alone (Parseval)."""
-    return torch.linalg.vector_norm(left.flatten(1), dim=1) / (norm * p**1.5)
-
-
 def glance(
-    alpha: Complex64[Tensor, "T M"],
+    alpha: Complex64[Tensor, "N M"],
     counts: Int64[Tensor, " T"],
     basis: FourierBasis,
     grid: int,
+    tasks: Int64[Tensor, " T"] | None = None,
     *,
+    modes: int = 7,
     sweeps: int = 1,
     pairs: int = 0,
+    few: int = 0,
     enough: float = 1e-5,
 ) -> tuple[Int64[Tensor, "T n 3"], Float32[Tensor, " T"]]:
     """Nodes of tasks with `counts` atoms, padded with zeros to the largest task, and their relative residuals (paper A.3).
 
-    `alpha` must be Hermitian and of cubic truncation. Tasks that leave less than `enough` are not looked at again: others
-    `sweeps` times atom by atom, then `pairs` times by twos on a line too, as close ones have one peak together.
+    Tasks are the rows of `alpha`, or some of them, sorted by falling `counts`. `alpha` must be Hermitian and of cubic truncation.
+    Atoms are looked for with the lowest `modes` of each axis. Tasks that leave less than `enough` of those are not looked at
+    again: others `sweeps` times atom by atom (once if they have at most `few` atoms), then `pairs` times by twos on a line
+    too, as close ones have one peak together. The residuals are those of all modes.
     """
-    t = _tables(basis.bpd, grid, alpha.device)
-    order = torch.argsort(counts, descending=True, stable=True).to(alpha.device)
-    sizes = np.sort(counts.cpu().numpy())[::-1]
-    norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1)[order].clamp_min(1e-6)
-    left = _synthesis(alpha[order], basis.bpd, t)
-    nodes = torch.zeros(len(alpha), int(sizes[0]) if len(sizes) else 0, 3, dtype=torch.int64, device=alpha.device)
-    row = torch.arange(len(alpha), device=alpha.device)
-    for k in range(nodes.shape[1]):
+    modes = min(modes, basis.bpd)
+    t, sizes = _tables(modes, grid, alpha.device), counts.cpu().numpy()
+    tasks = torch.arange(len(alpha), device=alpha.device) if tasks is None else tasks
+    parts = [wave_products(alpha, basis, some) for some in tasks.split(256)]  # few enough for a cache
+    left = torch.cat([_synthesis(part[:modes, :modes, :modes], t) for part in parts], 3)
+    least = enough * norms(left).clamp_min(1e-6)
+    nodes = torch.zeros(int(sizes[0]) if len(sizes) else 0, 3, len(tasks), dtype=torch.int64, device=alpha.device)
+    for k in range(len(nodes)):
         m = int(np.searchsorted(-sizes, -k))
-        nodes[:m, k] = _pick(left[:m], row[:m], t)
-        _add(left[:m], nodes[:m, k], -1, t)
-    residual = _left_over(left, norm, t.points)
-    for twos in [False] * sweeps + [True] * pairs:
-        open_ = torch.nonzero(residual > enough).flatten()
+        nodes[k, :, :m] = _pick(left[..., :m], t)
+        take_atoms(left, nodes[k, :, :m], t.seen)
+    for k, twos in enumerate([False] * sweeps + [True] * pairs):
+        m = len(sizes) if twos or not k else int(np.searchsorted(-sizes, -few))
+        open_ = torch.nonzero(norms(left[..., :m]) > least[:m]).flatten()
         if not len(open_):
             break
-        rest, atoms, many = left[open_], nodes[open_], sizes[open_.cpu().numpy()]
+        rest, atoms, many = left.index_select(3, open_), nodes.index_select(2, open_), sizes[open_.cpu().numpy()]
         if twos:
             _pairs_again(rest, atoms, many, t)
-        _look_again(rest, atoms, many, row, t)
-        left[open_], nodes[open_], residual[open_] = rest, atoms, _left_over(rest, norm[open_], t.points)
-    back = torch.empty_like(order)
-    back[order] = row
-    return nodes[back], residual[back]
+        _look_again(rest, atoms, many, t)
+        left[..., open_], nodes[..., open_] = rest, atoms
+    residual, first = [], 0
+    for part in parts:
+        norm, here = norms(part).clamp_min(1e-6), slice(first, first + part.shape[3])
+        residual.append(left_over(part, nodes[..., here], sizes[here], grid) / norm)
+        first = here.stop
+    return nodes.movedim(2, 0), torch.cat(residual)

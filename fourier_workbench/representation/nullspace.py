@@ -5,6 +5,7 @@
 # %% ../../nbs/api/12_nullspace.ipynb #77de68da
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Complex64, Complex128, Float64, Int64
 from scipy.optimize import nnls
 from torch import Tensor
 
-from .fourier import FourierBasis, density
+from .fourier import FourierBasis
 
 # %% auto #0
 __all__ = ['most_atoms', 'Moments', 'moments', 'impossible', 'null_polynomial', 'null_nodes', 'candidates', 'candidate_nodes']
@@ -65,13 +66,25 @@ def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) ->
     return m.values[:, 0] < -(m.values.shape[1] ** 0.5) * tolerance * norm
 
 # %% ../../nbs/api/12_nullspace.ipynb #4672d94b
+@lru_cache(maxsize=4)
+def _synthesis(j_max: int, grid: int, device: torch.device) -> tuple[Complex128[Tensor, "b grid"], Float64[Tensor, "grid 2J2"]]:
+    """exp(2πi j·node/grid) along an axis, and the real part of its product with a half of the modes, for pairs (re, im)."""
+    with torch.device(device):
+        angle = 2 * torch.pi / grid * torch.outer(torch.arange(-j_max, j_max + 1), torch.arange(grid)).double()
+        waves = torch.polar(torch.ones_like(angle), angle)
+        twice = torch.where(torch.arange(j_max + 1) == 0, 1.0, 2.0)[:, None, None].double()  # −j_x adds the conjugate
+    return waves, (torch.view_as_real(waves[j_max:].conj().resolve_conj()) * twice).movedim(1, 2).flatten(0, 1).T
+
+
 def _polynomial(
     matrix: Complex128[Tensor, "T K K"], basis: FourierBasis, grid: int
 ) -> Float64[Tensor, "T grid grid grid"]:
     """φ(u)* A φ(u) on the nodes."""
-    where = _differences(basis).flatten().to(matrix.device)
-    modes = matrix.new_zeros(len(matrix), basis.bpd**3).index_add_(1, where, matrix.flatten(1))
-    return density(modes[:, basis.cube_index.to(matrix.device)], basis, grid)
+    j, b, where = basis.j_max, basis.bpd, _differences(basis).flatten().to(matrix.device)
+    modes = matrix.new_zeros(len(matrix), b**3).index_add_(1, where, matrix.flatten(1)).view(-1, b, b, b)
+    waves, first = _synthesis(j, grid, matrix.device)
+    planes = torch.view_as_real(waves.T @ (modes[:, j:] @ waves))  # the half j_x ≥ 0 is enough for what is real
+    return (first @ planes.movedim(4, 2).reshape(len(matrix), 2 * (j + 1), grid**2)).view(-1, grid, grid, grid)
 
 
 def null_polynomial(m: Moments, n: int, basis: FourierBasis, grid: int) -> Float64[Tensor, "T grid grid grid"]:

@@ -140,14 +140,13 @@ def recover(
     zero = fc.coefficients[..., basis.zero].real
     filled, reasons = _filled_slots(fc, zero, policy, grid, max_atoms)
     place, zero = torch.nonzero(filled), zero[filled]
-    alpha, skew = _real_part(fc.coefficients[filled], basis)
+    alpha, norm, skew = _real_parts(fc, filled, basis)
     tracer = Tracer(alpha, basis, grid) if trace else None
     how: dict = {"method": method, "tolerance": tolerance, "restarts": restarts, "budget": budget, "watch": tracer}
     if counts == "search":
         solved = solve_and_count(alpha, zero, basis, grid, **how)
     else:
         solved = solve(alpha, zero.round().long().clamp_min(1), basis, grid, **how)
-    norm = torch.linalg.vector_norm(torch.view_as_real(alpha).flatten(1), dim=1).clamp_min(1e-6)
     # what no real density can explain counts against the certificate too
     solved.residual = torch.sqrt(solved.residual**2 + (skew / norm) ** 2)
     merged = _repeated(fc, filled).cpu()
@@ -180,19 +179,26 @@ def _check_arguments(
         if value not in known:
             raise RecoveryError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 
-
-def _real_part(
-    given: Complex64[Tensor, "T M"], basis: FourierBasis
-) -> tuple[Complex64[Tensor, "T M"], Float32[Tensor, " T"]]:
-    """Coefficients of the nearest real density, and the norm of what was taken away."""
-    parts = torch.view_as_real(given)
-    there, back = parts[:, basis.zero :], parts[:, : basis.zero + 1].flip(1)
-    if torch.equal(there[..., 0], back[..., 0]) and torch.equal(there[..., 1], -back[..., 1]):
-        return given, torch.zeros(len(given), device=given.device)  # as exact data are
-    odd = 0.5 * (basis.to_half(given) - torch.view_as_complex(back).conj())
-    squares = torch.view_as_real(odd).square().sum(2)
-    skew = (2 * squares.sum(1) - squares[:, 0]).sqrt()
-    return (basis.hermitian(given) if (skew > 0).any() else given), skew
+# %% ../../nbs/api/13_recovery.ipynb #6e2a9f41
+def _real_parts(
+    fc: FourierCrystals, filled: Bool[Tensor, "B 6"], basis: FourierBasis
+) -> tuple[Complex64[Tensor, "T M"], Float32[Tensor, " T"], Float32[Tensor, " T"]]:
+    """Coefficients of the nearest real densities in the filled slots, their norms, and the norm of what was taken away."""
+    given, tasks = fc.coefficients.flatten(0, 1), torch.nonzero(filled.flatten()).flatten()
+    alpha = given.new_empty(len(tasks), len(basis))
+    norm, skew = torch.zeros(2, len(tasks), device=alpha.device)
+    sign = torch.tensor([1.0, -1.0], device=alpha.device)
+    for k, part in enumerate(tasks.split(128)):  # few enough for a cache
+        here = slice(128 * k, 128 * k + len(part))
+        parts = torch.view_as_real(torch.index_select(given, 0, part, out=alpha[here]))
+        odd = torch.addcmul(parts[:, basis.zero :], parts[:, : basis.zero + 1].flip(1), sign, value=-1)
+        norm[here] = torch.linalg.vector_norm(parts.flatten(1), dim=1)
+        if odd.any():  # not as exact data are
+            squares = 0.25 * odd.square().sum(2)
+            skew[here] = (2 * squares.sum(1) - squares[:, 0]).sqrt()
+            alpha[here] = basis.hermitian(alpha[here])
+            norm[here] = torch.linalg.vector_norm(parts.flatten(1), dim=1)
+    return alpha, norm.clamp_min(1e-6), skew
 
 
 def _with_traces(found: Recovery, tracer: Tracer, place: list[list[int]], fc: FourierCrystals) -> Recovery:

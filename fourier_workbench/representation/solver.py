@@ -34,6 +34,7 @@ from fourier_workbench.representation.peaks import (
     highest_nodes,
     residuals,
 )
+from .polish import polish
 from .pursuit import padded_residuals, pursue
 from .rows import nodes_in_rows
 
@@ -197,6 +198,13 @@ class Solved:
         for i, stage in zip(where.tolist(), stages, strict=True):
             self.stages[i] = stage
 
+    def offer(
+        self, where: Int64[Tensor, " t"], nodes: Int64[Tensor, "t n 3"], residual: Float32[Tensor, " t"], stage: str
+    ) -> None:
+        """Take what is better than before."""
+        better = residual < self.residual[where]
+        self.put(where[better], nodes[better], residual[better], [stage] * int(better.sum()))
+
 # %% ../../nbs/api/12_solver.ipynb #a237c4da
 def _groups(
     out: Solved, grid: int, watch: Watch | None, room: int = 1 << 24
@@ -215,6 +223,16 @@ def _groups(
             out.hopeless[part] = best.hopeless
 
 
+def _look(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int) -> None:
+    """A glance at all tasks, Gauss–Newton for the small ones it leaves, a second glance with all modes, Gauss–Newton again."""
+    for how in ({"sweeps": 2, "few": 8}, {"modes": basis.bpd, "sweeps": 0, "pairs": 1}):
+        for part in out.open().split(1280):
+            out.offer(part, *glance(alpha, out.counts[part], basis, grid, part, **how), "glance")
+        small = out.open()
+        small = small[out.counts[small] < CROWDED]
+        out.offer(small, *polish(out.nodes[small], out.counts[small], alpha[small], basis, grid), "newton")
+
+
 def _pursue(
     out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, budget: int, watch: Watch | None
 ) -> None:
@@ -223,9 +241,7 @@ def _pursue(
         tasks, counts = part.tolist(), out.counts[part]
         told = None if watch is None else lambda k, nodes, picked, tasks=tasks: watch(tasks[k], "pursuit", nodes, picked)
         nodes = pursue(alpha[part], counts, basis, grid, sweeps=(budget // counts).clamp(max=SWEEPS), watch=told)
-        residual = padded_residuals(nodes, counts, alpha[part], basis, grid)
-        better = residual < out.residual[part]
-        out.put(part[better], nodes[better], residual[better], ["pursuit"] * int(better.sum()))
+        out.offer(part, nodes, padded_residuals(nodes, counts, alpha[part], basis, grid), "pursuit")
 
 # %% ../../nbs/api/12_solver.ipynb #bd307a3e
 def solve(
@@ -247,18 +263,12 @@ def solve(
     """
     out = Solved.none(counts.to(alpha.device))
     robust, quick = method == "robust", method == "robust" and basis.truncation == "cubic" and watch is None
-    for pairs in (0, 2) if quick else ():
-        open_ = out.open()
-        for part in open_[out.counts[open_] <= (FEW if pairs else grid**3)].split(384):  # few enough for a cache
-            nodes, residual = glance(alpha[part], out.counts[part], basis, grid, pairs=pairs)
-            out.put(part, nodes, residual, ["glance"] * len(part))
+    if quick:
+        _look(out, alpha, basis, grid)
     for n, part, best in _groups(out, grid, watch) if quick else ():
-        if n >= CROWDED:
-            _null_space(best, alpha[part], n, basis, tolerance)
+        _null_space(best, alpha[part], n, basis, tolerance)  # what two glances missed, pursuit seldom finds
         if 3 * n < 2 * len(basis.half):
-            _newton(best, alpha[part], basis)  # two atoms in one peak are Gauss–Newton's, and it is quicker
-        if n < CROWDED:
-            _null_space(best, alpha[part], n, basis, tolerance)  # what two glances missed, pursuit seldom finds
+            _newton(best, alpha[part], basis)
     if robust and basis.truncation == "cubic":
         _pursue(out, alpha, basis, grid, budget, watch)
     for n, part, best in _groups(out, grid, watch):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -42,24 +43,43 @@ def _gram(
     return gram
 
 # %% ../../nbs/api/12_uniqueness.ipynb #902ba3cd
+@lru_cache(maxsize=4)
+def _directions(device: torch.device) -> list[Int64[Tensor, "d 3"]]:
+    """Axes, diagonals of faces, diagonals of the cell; the first component that is not 0 is 1."""
+    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)[1:]
+    steps = steps[steps.ne(0).long().argmax(1).eq(steps.eq(1).long().argmax(1)) & steps.eq(1).any(1)]
+    return [steps[steps.abs().sum(1) == kind].to(device) for kind in (1, 2, 3)]
+
+
 def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
     """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal."""
     out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
     padding = torch.arange(nodes.shape[1], device=nodes.device)
-    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)
-    for step in steps[1:][steps[1:].ne(0).long().argmax(1).eq(steps[1:].eq(1).long().argmax(1))].to(nodes.device):
-        need = int(step.abs().sum()) * basis.j_max + 1
+    for kind, steps in enumerate(_directions(nodes.device), 1):
+        need = kind * basis.j_max + 1
         some = torch.nonzero((counts >= need) & ~out).flatten()
         if not len(some):
             continue
-        axis, these = int(step.abs().argmax()), nodes[some]
-        line = (these - these[..., axis : axis + 1] * step * step[axis]) % grid  # where the row meets the plane node[axis] = 0
+        axis, these = steps.abs().argmax(1), nodes[some]
+        along = (these[..., axis] * steps.gather(1, axis[:, None])[:, 0]).mT  # steps from where the row meets node[axis] = 0
+        line = (these[:, None] - along[..., None] * steps[:, None]) % grid
         key = (line[..., 0] * grid + line[..., 1]) * grid + line[..., 2]
-        key = torch.where(padding < counts[some, None], key, -1 - padding).sort(1).values
-        out[some] = (key[:, need - 1 :] == key[:, : key.shape[1] - need + 1]).any(1)
+        key = torch.where((padding < counts[some, None])[:, None], key, -1 - padding).sort(2).values
+        out[some] = (key[..., need - 1 :] == key[..., : key.shape[2] - need + 1]).flatten(1).any(1)
     return out
 
 
+def _combed(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
+    """`_in_rows`, tasks padded to less than twice their size."""
+    out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
+    most = int(counts.max()) if len(nodes) else 0
+    while most > basis.j_max:
+        part = torch.nonzero((counts <= most) & (counts > most // 2)).flatten()
+        out[part] = _in_rows(nodes[part, :most], counts[part], basis, grid)
+        most //= 2
+    return out
+
+# %% ../../nbs/api/12_uniqueness.ipynb #5b1c7d20
 def loose(
     nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int, room: int = 1 << 22
 ) -> Bool[Tensor, " T"]:
@@ -67,7 +87,7 @@ def loose(
     counts = counts.to(nodes.device)
     out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
     many = torch.nonzero(counts > basis.j_max).flatten()  # fewer cannot form a comb
-    many = many[_in_rows(nodes[many], counts[many], basis, grid)]
+    many = many[_combed(nodes[many], counts[many], basis, grid)]
     if basis.truncation != "cubic":
         for i in many.tolist():
             out[i] = (stiffness(nodes[i : i + 1, : int(counts[i])], basis, grid)[0] ** 2) < SLACK
