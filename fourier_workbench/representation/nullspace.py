@@ -52,9 +52,14 @@ class Moments(NamedTuple):
 
 
 def moments(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Moments:
-    """Spectrum of T[k, l] = α_{k−l}, negative only where no atoms explain the coefficients."""
+    """Spectrum of T[k, l] = α_{k−l}, negative only where no atoms explain the coefficients.
+
+    With its rows and columns reversed T is its own conjugate, so (I − iJ) T (I + iJ) / 2 is real, J being the reversal.
+    """
     where = _differences(basis).to(alpha.device)
-    return Moments(*torch.linalg.eigh(basis.cube(alpha.to(torch.complex128)).flatten(1)[:, where]))
+    t = basis.cube(alpha.to(torch.complex128)).flatten(1)[:, where]
+    values, vectors = torch.linalg.eigh(t.real - t.imag.flip(2))
+    return Moments(values, torch.complex(vectors, vectors.flip(1)) * 0.5**0.5)
 
 
 def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) -> Bool[Tensor, " T"]:

@@ -39,14 +39,13 @@ from .pursuit import padded_residuals, pursue
 from .rows import nodes_in_rows
 
 # %% auto #0
-__all__ = ['Method', 'Watch', 'CERTAIN', 'FEW', 'CROWDED', 'SWEEPS', 'NEWTON_STEPS', 'Solved', 'solve']
+__all__ = ['Method', 'Watch', 'CERTAIN', 'CROWDED', 'SWEEPS', 'NEWTON_STEPS', 'Solved', 'solve']
 
 # %% ../../nbs/api/12_solver.ipynb #c1dfd96e
 Method = Literal["robust", "paper"]
 Watch = Callable[[int, str, Tensor, int | None], None]  # task, stage, nodes after a step, row that was picked
 CERTAIN = 1e-5  # relative residual below which nodes explain the coefficients to single precision
-FEW = 12  # atoms up to which a second glance pays, by twos
-CROWDED = 24  # atoms from which the null space is tried before anything slower
+CROWDED = 24  # atoms from which Gauss–Newton waits for the null space
 SWEEPS, NEWTON_STEPS = 12, 10  # rounds of visits to all atoms of a task, at most, in one stage
 
 
@@ -225,12 +224,12 @@ def _groups(
 
 def _look(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int) -> None:
     """A glance at all tasks, Gauss–Newton for the small ones it leaves, a second glance with all modes, Gauss–Newton again."""
-    for how in ({"sweeps": 2, "few": 8}, {"modes": basis.bpd, "sweeps": 0, "pairs": 1}):
+    for how, steps in (({"sweeps": 2, "few": 8}, 4), ({"modes": basis.bpd, "sweeps": 0, "pairs": 1}, 8)):
         for part in out.open().split(1280):
             out.offer(part, *glance(alpha, out.counts[part], basis, grid, part, **how), "glance")
         small = out.open()
         small = small[out.counts[small] < CROWDED]
-        out.offer(small, *polish(out.nodes[small], out.counts[small], alpha[small], basis, grid), "newton")
+        out.offer(small, *polish(out.nodes[small], out.counts[small], alpha[small], basis, grid, steps=steps), "newton")
 
 
 def _pursue(

@@ -48,7 +48,7 @@ def _directions(device: torch.device) -> list[Int64[Tensor, "d 3"]]:
     """Axes, diagonals of faces, diagonals of the cell; the first component that is not 0 is 1."""
     steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)[1:]
     steps = steps[steps.ne(0).long().argmax(1).eq(steps.eq(1).long().argmax(1)) & steps.eq(1).any(1)]
-    return [steps[steps.abs().sum(1) == kind].to(device) for kind in (1, 2, 3)]
+    return [steps[steps.abs().sum(1) == kind].int().to(device) for kind in (1, 2, 3)]
 
 
 def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
@@ -60,11 +60,11 @@ def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: 
         some = torch.nonzero((counts >= need) & ~out).flatten()
         if not len(some):
             continue
-        axis, these = steps.abs().argmax(1), nodes[some]
+        axis, these = steps.abs().argmax(1), nodes[some].int()  # whose remainders are quicker
         along = (these[..., axis] * steps.gather(1, axis[:, None])[:, 0]).mT  # steps from where the row meets node[axis] = 0
         line = (these[:, None] - along[..., None] * steps[:, None]) % grid
         key = (line[..., 0] * grid + line[..., 1]) * grid + line[..., 2]
-        key = torch.where((padding < counts[some, None])[:, None], key, -1 - padding).sort(2).values
+        key = torch.where((padding < counts[some, None])[:, None], key, -1 - padding.int()).sort(2).values
         out[some] = (key[..., need - 1 :] == key[..., : key.shape[2] - need + 1]).flatten(1).any(1)
     return out
 
