@@ -24,7 +24,8 @@ from fourier_workbench.training.recipes import RECIPES, get_recipe, h200, laptop
 SHAPES = st.builds(
     TransformerConfig, d_head=st.sampled_from([3, 6, 12]), n_heads=st.integers(1, 3), n_layers=st.integers(1, 3),
     mlp_ratio=st.sampled_from([1.0, 2.0, 2.5]), rms_bias=st.booleans(), head_scale=st.booleans(), mlp_bias=st.booleans(),
-    modulus_gating=st.booleans(), value_rotation=st.booleans(), key_bias=st.booleans(), places=st.sampled_from(["twelfths", "even"]),
+    modulus_gating=st.booleans(), value_rotation=st.booleans(), key_bias=st.booleans(),
+    places=st.sampled_from(["twelfths", "even"]),
 )
 CODERS = st.builds(
     AutoencoderConfig, SHAPES, bpd=st.sampled_from([3, 5]), truncation=st.sampled_from(["cubic", "spherical"]),
