@@ -1,8 +1,8 @@
 """How much of held-back real crystals an autoencoder gives back: trained here, judged as CDVAE judged its own.
 
-    python benchmarks/reconstruction.py perov_5.parquet OUT --minutes 20        # 5³ modes on 1/24, the test rows of CDVAE's split
+    python benchmarks/reconstruction.py perov_5.parquet OUT --minutes 10        # 5³ modes on 1/24, the test rows of CDVAE's split
     python benchmarks/reconstruction.py carbon_24.parquet OUT --minutes 40
-    python benchmarks/reconstruction.py MP.parquet OUT --split formula --max-sites 8
+    python benchmarks/reconstruction.py mp_mp20.parquet OUT --split formula --minutes 15
 
 Crystals are prepared in the primitive cell of the standard setting; the autoencoder of `laptop`, with anchors and even places, is
 trained for so many minutes of processor time and gives back the crystals of the test split. A crystal that cannot be encoded or
