@@ -98,7 +98,8 @@ def train(
 # %% ../nbs/api/90_cli.ipynb #c1dfd96e
 def sample(
     run: str, out: Path, /, n: Count = 256, seed: int | None = None, steps: int = 50,
-    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "ancestral", batch_size: int | None = None,
+    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "ancestral", guidance: float | None = None,
+    batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",
     formats: tuple[Literal["cif", "extxyz", "db", "parquet", "optimade"], ...] = ("cif", "parquet"),
 ) -> None:
@@ -111,6 +112,7 @@ def sample(
         seed: which ones; the default is in settings.ini.
         steps: noise levels on the way.
         sampler: how the next level is reached.
+        guidance: weight of the way from the guide's estimate to the diffuser's; by default the recipe's, 1 for no guide.
         batch_size: samples at a time; it changes nothing but speed. By default what suits the model's size.
         policy: who is believed when a slot's class and its count disagree.
         formats: what to write.
@@ -119,7 +121,8 @@ def sample(
 
     generator = load_generator(run)
     seed = load_settings().seed if seed is None else seed
-    result = generator.sample(n, seed, steps, sampler, batch_size=batch_size, recovering=Recovering(policy=policy))
+    result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
+                              recovering=Recovering(policy=policy))
     paths = result.save(out, formats)
     table = result.table
     print(f"{n} drawn, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")

@@ -93,6 +93,26 @@ def test_a_traced_sample_ends_where_its_trajectory_does(generator: Generator) ->
     assert generator.sample(1, steps=2, progress=False).trajectory is None
 
 
+def test_a_guide_leads_only_where_it_differs_and_is_asked_for(generator: Generator) -> None:
+    torch.manual_seed(1)
+    plain = generator.sample(3, steps=4, progress=False).ladders
+    other = Diffuser(generator.recipe.diffuser.model).eval()
+    other.selector.copy_(generator.autoencoder.selector)
+    stage = replace(generator.recipe.diffuser, guide_at=0.5, guidance=2.0)
+    led = replace(generator, guide=other, recipe=replace(generator.recipe, diffuser=stage))
+    same = replace(led, guide=generator.diffuser)
+    assert torch.equal(led.sample(3, steps=4, guidance=1, progress=False).ladders, plain)
+    assert torch.allclose(same.sample(3, steps=4, progress=False).ladders, plain, atol=1e-5)
+    drawn = led.sample(3, steps=4, progress=False)
+    assert drawn.settings["guidance"] == 2
+    assert not torch.allclose(drawn.ladders, plain, atol=1e-3)
+    assert torch.equal(drawn.ladders, led.sample(3, steps=4, guidance=2.0, batch_size=3, progress=False).ladders)
+    with pytest.raises(CheckpointError, match=r"no guide.*guide_at"):
+        generator.sample(1, guidance=2.0)
+    with pytest.raises(RecipeError, match="positive"):
+        led.sample(1, guidance=0)
+
+
 def test_controls_are_seeded_and_keep_to_the_kept_channels(generator: Generator) -> None:
     noise, ceiling = generator.noise_control(4, seed=2), generator.ceiling([SALT, CAESIUM, SALT], seed=2)
     off = ~generator.autoencoder.selector
@@ -136,6 +156,9 @@ def test_a_run_directory_gives_its_generator_back(generator: Generator, tmp_path
     again = load_generator(tmp_path)
     assert again.grid == 24
     assert again.recipe == generator.recipe
+    assert again.guide is None
+    save_diffuser(tmp_path / "weights", generator.diffuser, generator.schedule, name="guide")
+    assert load_generator(tmp_path).guide is not None
     expected = generator.sample(2, steps=3, progress=False)
     assert torch.equal(again.sample(2, steps=3, progress=False).ladders, expected.ladders)
 

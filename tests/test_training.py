@@ -61,7 +61,8 @@ def test_two_processes_give_the_result_of_one(corpus, tmp_path, optimiser):
 
 def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
     """200 steps straight, against 100, a kill, and 100 more: weights, averages and optimisers are equal to the bit."""
-    recipe, script, folder = override(tiny(200), diffuser__steps=40), tmp_path / "train.py", tmp_path / "killed"
+    recipe = override(tiny(200), diffuser__steps=40, diffuser__guide_at=0.25, diffuser__guidance=2.0)
+    script, folder = tmp_path / "train.py", tmp_path / "killed"
     assert fit(recipe, corpus, tmp_path / "straight", progress=False)
     script.write_text(
         "import os, signal, sys\nfrom fourier_workbench.data import Corpus\n"
@@ -86,7 +87,12 @@ def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
         assert {**about, "sha256": 0} == {**again, "sha256": 0}
         assert {"step", "recipe", "corpus_hash", "code", "random", "R"} <= about.keys()
         assert {name.partition(".")[0] for name in straight} >= {"model", "ema", "optimiser"}
-        assert "model.ladder.selector" in straight or {"model.selector", "model.tau", "schedule.R"} <= straight.keys()
+        needed = {"model.ladder.selector"} if stage == "autoencoder" else {"model.selector", "model.tau", "guide.tau", "schedule.R"}
+        assert needed <= straight.keys()
+    guide, diffuser = (load_diffuser(folder / "weights", name)[0].state_dict() for name in ("guide", "diffuser"))
+    assert all(torch.equal(value, killed[f"guide.{name}"]) for name, value in guide.items())
+    assert torch.equal(guide["tau"], diffuser["tau"])
+    assert not torch.equal(guide["network.tokens"], diffuser["network.tokens"])
 
 
 def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, tmp_path):

@@ -18,7 +18,7 @@ from ..model.diffuser import Diffuser, Prediction
 
 # %% auto #0
 __all__ = ['Denoise', 'Callback', 'SAMPLERS', 'LadderNoise', 'levels', 'Sampler', 'ancestral', 'ddim', 'multistep', 'renoise',
-           'churn', 'get_sampler', 'denoiser']
+           'churn', 'get_sampler', 'denoiser', 'guided']
 
 # %% ../../nbs/api/41_samplers.ipynb #cadaf09d
 Denoise = Callable[[Complex64[Tensor, "B C"], Float[Tensor, ""], "Complex64[Tensor, 'B C'] | None"], Prediction]
@@ -148,3 +148,13 @@ def denoiser(diffuser: Diffuser, schedule: InformationMatchedSchedule) -> Denois
         return diffuser(x, level, *schedule.coefficients(level), previous)
 
     return denoise
+
+# %% ../../nbs/api/41_samplers.ipynb #ae70a1b3
+def guided(denoise: Denoise, guide: Denoise, weight: float) -> Denoise:
+    """`denoise` led on from a worse `guide`: the guide's estimates and `weight` times the way from there (arXiv 2406.02507)."""
+
+    def led(x, phi, previous=None):
+        better, worse = denoise(x, phi, previous), guide(x, phi, previous)
+        return Prediction(*(far + weight * (near - far) for near, far in zip(better, worse, strict=True)))
+
+    return led

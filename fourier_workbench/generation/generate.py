@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
-from ..diffusion.samplers import LadderNoise, denoiser, get_sampler, levels
+from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, levels
 from ..errors import CheckpointError, RecipeError
 from .results import SampleResult, Trajectory
 from ..model.autoencoder import Autoencoder, Decoded
@@ -67,6 +68,7 @@ class _Models:
     schedule: InformationMatchedSchedule | None
     recipe: Recipe
     directory: Path | None = None
+    guide: Diffuser | None = None  # the diffuser as it was early in its training
 
     def __repr__(self) -> str:
         kept = int(self.autoencoder.selector.sum())
@@ -79,10 +81,14 @@ class _Models:
 
     def to(self, device: torch.device | str) -> Self:
         """The same generator on another device (its models move)."""
-        for model in (self.autoencoder, self.diffuser, self.schedule):
+        for model in (self.autoencoder, self.diffuser, self.schedule, self.guide):
             if model is not None:
                 model.to(device)
         return self
+
+    @property
+    def _name(self) -> str:
+        return str(self.directory or "this generator")
 
     @property
     def device(self) -> torch.device:
@@ -146,8 +152,23 @@ class _Controls(_Decoding):
 
     def _noise(self, seed: int, indices: Sequence[int]) -> LadderNoise:
         if self.schedule is None:
-            raise CheckpointError(f"{self.directory or 'this generator'} holds no diffuser yet; train one with `fwb train`")
+            raise CheckpointError(f"{self._name} holds no diffuser yet; train one with `fwb train`")
         return LadderNoise(self.schedule.tau, self.autoencoder.selector, sample_generators(seed, indices))
+
+    def _steered(self, guidance: float | None) -> tuple[Denoise, float]:
+        """The diffuser's estimates, led on from the guide's by a weight (the recipe's where none is given), and that weight."""
+        if self.diffuser is None or self.schedule is None:
+            raise CheckpointError(f"{self._name} holds no diffuser yet; train one with `fwb train`")
+        plain, stage = denoiser(self.diffuser, self.schedule), self.recipe.diffuser
+        if guidance is None:
+            guidance = 1.0 if stage is None or self.guide is None else stage.guidance
+        if guidance == 1:
+            return plain, 1.0
+        if guidance <= 0:
+            raise RecipeError(f"guidance must be positive; got {guidance}")
+        if self.guide is None:
+            raise CheckpointError(f"{self._name} holds no guide; train one with diffuser.guide_at, or use guidance=1")
+        return guided(plain, denoiser(self.guide, self.schedule), guidance), guidance
 
     @staticmethod
     def _named(result: SampleResult, **settings: Any) -> SampleResult:
@@ -161,16 +182,19 @@ class Generator(_Controls):
     """
 
     def sample(
-        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "ancestral", *, batch_size: int | None = None,
-        recovering: Recovering = Recovering(), trace: bool = False, first: int = 0, progress: bool = True,
+        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "ancestral", *, guidance: float | None = None,
+        batch_size: int | None = None, recovering: Recovering = Recovering(), trace: bool = False, first: int = 0,
+        progress: bool = True,
     ) -> SampleResult:
         """Draw samples `first` … `first` + n − 1 of `seed`.
 
-        `sampler`: a name in `SAMPLERS`, with `steps` noise levels; `trace` keeps all ladders along the way.
-        Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser.
+        `sampler`: a name in `SAMPLERS`, with `steps` noise levels; `guidance`: weight of the way from the guide's estimate to
+        the diffuser's (None: the recipe's; 1: no guide, half the work); `trace` keeps all ladders along the way.
+        Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser or without a guide that is asked for.
         """
         chunks = list(_chunks(n, self._fitting() if batch_size is None else batch_size))
-        move, phis = get_sampler(sampler), levels(steps)
+        (denoise, weight), phis = self._steered(guidance), levels(steps)
+        move = partial(get_sampler(sampler), denoise)
         with tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False) as bar:
             batches = [self._ladders([first + i for i in chunk], seed, move, phis, trace, bar.update) for chunk in chunks]
         ladders = torch.cat([final for final, _ in batches])
@@ -179,7 +203,8 @@ class Generator(_Controls):
         if trace:
             noisy, clean = (torch.cat([steps[k] for _, steps in batches], 1) for k in (0, 1))
             trajectory = Trajectory(phis, noisy, clean)
-        settings = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "recovering": asdict(recovering)}
+        settings = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
+                    "recovering": asdict(recovering)}
         return SampleResult(**{**vars(result), "trajectory": trajectory, "settings": settings})
 
     def _fitting(self, tokens: int = 8192) -> int:
@@ -198,9 +223,8 @@ class Generator(_Controls):
                 steps[1].append(mean.cpu())
             tick(len(indices))
 
-        assert self.diffuser is not None and self.schedule is not None  # _noise has looked
         with torch.no_grad():
-            final = move(denoiser(self.diffuser, self.schedule), self.schedule, noise, phis.to(self.device), seen)
+            final = move(self.schedule, noise, phis.to(self.device), seen)
         return final, tuple(torch.stack(kept) if kept else None for kept in steps)
 
 # %% ../../nbs/api/61_generate.ipynb #df11dc0f
@@ -235,7 +259,9 @@ def load_generator(directory_or_name: Path | str) -> Generator:
     if not folders:
         wanted = f"shipped are: {', '.join(own) or 'none'}" if not path.is_dir() else "its autoencoder is not trained yet"
         raise CheckpointError(f"no trained model in {name} ({wanted}); give a run's directory")
-    autoencoder, diffuser, schedule = load_autoencoder(folders[0]), None, None
+    autoencoder, diffuser, schedule, guide = load_autoencoder(folders[0]), None, None, None
     if (folders[0] / "diffuser.json").is_file():
         diffuser, schedule = load_diffuser(folders[0])
-    return Generator(autoencoder, diffuser, schedule, _find_recipe([folders[0], path]), path)
+    if (folders[0] / "guide.json").is_file():
+        guide, _ = load_diffuser(folders[0], "guide")
+    return Generator(autoencoder, diffuser, schedule, _find_recipe([folders[0], path]), path, guide)

@@ -122,12 +122,13 @@ def save_autoencoder(folder: Path | str, model: Autoencoder, meta: dict[str, Any
 
 
 def save_diffuser(
-    folder: Path | str, model: Diffuser, schedule: InformationMatchedSchedule, meta: dict[str, Any] | None = None
+    folder: Path | str, model: Diffuser, schedule: InformationMatchedSchedule, meta: dict[str, Any] | None = None,
+    name: str = "diffuser",
 ) -> None:
-    """Write `folder`/diffuser.safetensors and .json: the diffuser, and its schedule's noise widths."""
+    """Write `folder`/`name`.safetensors and .json: the diffuser, and its schedule's noise widths."""
     config = TypeAdapter(DiffuserConfig).dump_python(model.config, mode="json")
     tensors = model.state_dict() | {"schedule_log_sigma": schedule.log_sigma}
-    save_checkpoint(Path(folder) / "diffuser", "diffuser", tensors, {"config": config, **(meta or {})})
+    save_checkpoint(Path(folder) / name, "diffuser", tensors, {"config": config, **(meta or {})})
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -155,9 +156,9 @@ def load_autoencoder(folder: Path | str) -> Autoencoder:
     return model.eval()
 
 
-def load_diffuser(folder: Path | str) -> tuple[Diffuser, InformationMatchedSchedule]:
-    """The diffuser in `folder` and its schedule, in evaluation mode; raises `CheckpointError`."""
-    path = Path(folder) / "diffuser"
+def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser, InformationMatchedSchedule]:
+    """The diffuser in `folder` (or its "guide") and its schedule, in evaluation mode; raises `CheckpointError`."""
+    path = Path(folder) / name
     tensors, meta = load_checkpoint(path, "diffuser")
     model = Diffuser(_configured(DiffuserConfig, meta, path))
     log_sigma = tensors.pop("schedule_log_sigma", None)

@@ -79,10 +79,14 @@ class DiffuserStage:
     phi: Literal["shared", "per_sample"] = "shared"
     target: Literal["noise", "velocity"] = "noise"
     ema: float = 0.0
+    guide_at: float = 0.0  # share of the steps after which the averaged weights are kept as a guide; 0: none (ours)
+    guidance: float = 1.0  # samples are led by the model's estimate plus (guidance − 1) times what it has learnt since
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size) < 1 or not 0 <= self.ema < 1:
-            raise RecipeError("steps and batch_size must be at least 1, ema in [0, 1)")
+        if min(self.steps, self.batch_size) < 1 or not 0 <= self.ema < 1 or not 0 <= self.guide_at < 1:
+            raise RecipeError("steps and batch_size must be at least 1, ema and guide_at in [0, 1)")
+        if self.guidance <= 0 or (self.guidance != 1 and not self.guide_at):
+            raise RecipeError("guidance must be positive, and other than 1 only with a guide: set guide_at too")
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ def fit_diffuser(
     if recipe.fine_tune is not None:
         tune = recipe.fine_tune
         low = lambda sample: above_hull(sample.properties) <= tune.e_hull_max  # noqa: E731
-        later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser)
+        later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser,
+                        guide_at=0.0, guidance=1.0)  # the first stage's guide stays
         start = stage.averaged(), stage.schedule
         metastable = training_crystals(corpus, recipe, low)
         stage = DiffuserStageRun(recipe, later, load_autoencoder(run.weights), metastable, fabric, "fine_tune", start)

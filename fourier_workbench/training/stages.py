@@ -232,19 +232,29 @@ class DiffuserSteps(DiffuserTraining):
 
 # %% ../../nbs/api/55_stages.ipynb #e87aa5eb
 class DiffuserStageRun(DiffuserSteps):
-    """Stage two as the loop wants it: state with the schedule, and the finished weights."""
+    """Stage two as the loop wants it: state with the schedule, the guide on the way, and the finished weights."""
+
+    guide: dict[str, Tensor] | None = None  # averaged weights of early on
+
+    def step(self, step: int) -> dict[str, Any]:
+        values = super().step(step)
+        if self.stage.guide_at and step + 1 == max(1, round(self.stage.guide_at * self.steps)):
+            self.guide = {name: value.clone() for name, value in self.average.state.items()}
+        return values
 
     def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
         tensors, meta = super().state()
         tensors |= {"schedule.log_sigma": self.schedule.log_sigma, "schedule.R": self.schedule.ratio}
         kept = self.schedule.ratio[self.model.selector]
         about = {"random": counters(self.seed, 2, self.steps, self.batches), "R": float(kept.mean()), "scaled": self.scaled}
+        tensors |= {f"guide.{name}": value for name, value in (self.guide or {}).items()}
         return tensors, meta | about
 
     def load(self, tensors: dict[str, Shaped[Tensor, "..."]], meta: dict[str, Any]) -> None:
         super().load(tensors, meta)
         self.schedule.tau.copy_(self.model.tau)
         self.scaled = bool(meta.get("scaled", True))
+        self.guide = {k.removeprefix("guide."): v for k, v in tensors.items() if k.startswith("guide.")} or None
 
     def averaged(self) -> Diffuser:
         """The diffuser with averaged weights, in evaluation mode."""
@@ -252,4 +262,9 @@ class DiffuserStageRun(DiffuserSteps):
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
-        save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
+        about = {"steps": self.steps, "stage": self.name}
+        save_diffuser(directory.weights, self.averaged(), self.schedule, about)
+        if self.guide is not None:
+            guide = Diffuser(self.stage.model)
+            guide.load_state_dict(self.guide)
+            save_diffuser(directory.weights, guide.eval(), self.schedule, about, "guide")
