@@ -36,9 +36,9 @@ from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStage
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
-    "anchors": {"autoencoder__model__anchors": True},
-    "even_places": {"autoencoder__model__transformer__places": "even"},
-    "anchors_even_places": {"autoencoder__model__anchors": True, "autoencoder__model__transformer__places": "even"},
+    "no_anchors": {"autoencoder__model__anchors": False},
+    "places_at_twelfths": {"autoencoder__model__transformer__places": "twelfths"},
+    "channels_128": {"autoencoder__model__compression": 128 / 1254},
     "no_key_bias": {"autoencoder__model__transformer__key_bias": False},
     "separate_gating": {"autoencoder__model__transformer__modulus_gating": False},
     "full_tokens": {"autoencoder__model__tokens": "full"},
@@ -48,9 +48,8 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
     "origin_shift": {"autoencoder__origin_shift": True},
     "no_ema": {"autoencoder__ema": 0.0},
     "adam": {"autoencoder__optimiser__name": "adam"},
-    "penalty_0.01": {"autoencoder__loss__penalty_weight": 0.01},
-    "penalty_0.03": {"autoencoder__loss__penalty_weight": 0.03},
-    "penalty_0.1": {"autoencoder__loss__penalty_weight": 0.1},
+    "penalty_0.05": {"autoencoder__loss__penalty_weight": 0.05},
+    "penalty_0.3": {"autoencoder__loss__penalty_weight": 0.3},
     "divergence_0.01": {"autoencoder__loss__penalty": "divergence", "autoencoder__loss__penalty_weight": 0.01},
 }
 DIFFUSERS: dict[str, dict[str, Any]] = {
@@ -65,7 +64,10 @@ DIFFUSERS: dict[str, dict[str, Any]] = {
     "no_scratch": {"diffuser__model__scratch_bpd": 0},
     "no_ema": {"diffuser__ema": 0.0},
     "self_conditioning": {"diffuser__model__self_conditioning": True},
+    "early_guide": {"diffuser__guide_at": 0.07},
+    "late_guide": {"diffuser__guide_at": 0.3},
 }
+DRAWS = {"no guide": {"guidance": 1.0}, "guided": {}, "guided, ancestral": {"sampler": "ancestral"}}
 
 
 def timed(make: Callable[[int], Any], seconds: float) -> tuple[Any, int, dict[str, Any]]:
@@ -114,12 +116,12 @@ def diffuser(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
         return DiffuserStageRun(recipe, stage, base.autoencoder, crystals, make_fabric())
 
     stage, steps, _ = timed(make, args.seconds)
-    generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe)
+    generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe, guide=stage.early())
     out: dict[str, float] = {"steps": steps}
-    for sampler, levels in (("ancestral", 50), ("churn", 50), ("multistep", 25)):
-        table = generator.sample(args.drawn, 0, levels, sampler, progress=False).table
+    for name, how in DRAWS.items():
+        table = generator.sample(args.drawn, 0, progress=False, **how).table
         kinds = table["reduced_formula"].nunique() / args.drawn
-        out |= {f"{sampler} clean": float(table["clean"].mean()), f"{sampler} kinds": kinds}
+        out |= {f"{name}: clean": float(table["clean"].mean()), f"{name}: kinds": kinds}
     return out
 
 

@@ -2280,6 +2280,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                            'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.averaged': ( 'api/stages.html#diffuserstagerun.averaged',
                                                                                                                     'fourier_workbench/training/stages.py'),
+                                                   'fourier_workbench.training.stages.DiffuserStageRun.early': ( 'api/stages.html#diffuserstagerun.early',
+                                                                                                                 'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.finish': ( 'api/stages.html#diffuserstagerun.finish',
                                                                                                                   'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.load': ( 'api/stages.html#diffuserstagerun.load',

@@ -98,7 +98,7 @@ def train(
 # %% ../nbs/api/90_cli.ipynb #c1dfd96e
 def sample(
     run: str, out: Path, /, n: Count = 256, seed: int | None = None, steps: int = 50,
-    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "ancestral", guidance: float | None = None,
+    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn", guidance: float | None = None,
     batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",
     formats: tuple[Literal["cif", "extxyz", "db", "parquet", "optimade"], ...] = ("cif", "parquet"),

@@ -118,8 +118,8 @@ def renoise(denoise, schedule, noise, phis, callback=None) -> Complex64[Tensor, 
     return _descend(denoise, schedule, noise, phis, callback, move)
 
 
-def churn(denoise, schedule, noise, phis, callback=None, fresh: float = 0.3) -> Complex64[Tensor, "B C"]:
-    """Between `ddim` and `renoise`: a share `fresh` of the noise's variance is redrawn at each level."""
+def churn(denoise, schedule, noise, phis, callback=None, fresh: float = 0.5) -> Complex64[Tensor, "B C"]:
+    """The default, between `ddim` and `renoise`: a share `fresh` of the noise's variance is redrawn at each level."""
 
     def move(x, estimate, now, then):
         c, s = then

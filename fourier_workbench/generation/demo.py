@@ -133,7 +133,7 @@ class Verdict:
 
 
 def judge(generator: Generator, corpus: Corpus, n: int = 256, seed: int = 0, *, held_out: int = 1000, steps: int = 50,
-          sampler: str = "ancestral", workers: int | None = None, progress: bool = True,
+          sampler: str = "churn", workers: int | None = None, progress: bool = True,
           watch: Callable[[str], Any] | None = None) -> Verdict:
     """Draw `n` samples and both controls, and judge them and the reconstruction of `held_out` test crystals."""
     part = watch or (lambda name: contextmanager(lambda: iter([None]))())
@@ -202,7 +202,9 @@ def run_demo(
         verdict.result.save(folder, formats=("cif", "extxyz", "parquet"))
         verdict.samples.save(folder / "evaluation")
         _write_results(folder / "results.json", {"held out": verdict.held_out, **verdict.columns})
-    facts = {"recipe": f"{recipe.name} (recipe.json)", "crystals": corpus_words(source, corpus), "sampler": "ancestral, 50 steps",
+    drawn = verdict.result.settings
+    facts = {"recipe": f"{recipe.name} (recipe.json)", "crystals": corpus_words(source, corpus),
+             "sampler": f"{drawn['sampler']}, {drawn['steps']} steps, guidance {drawn['guidance']:g}",
              "seed": seed, "fourier_workbench": version("fourier_workbench"), "torch": version("torch"),
              **{f"{name}, s": f"{took:.0f}" for name, took in watch.seconds.items()},
              **{f"of it {name}, s": f"{took:.0f}" for name, took in training_seconds(Run(folder).metrics()).items()}}

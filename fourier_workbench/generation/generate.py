@@ -182,7 +182,7 @@ class Generator(_Controls):
     """
 
     def sample(
-        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "ancestral", *, guidance: float | None = None,
+        self, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *, guidance: float | None = None,
         batch_size: int | None = None, recovering: Recovering = Recovering(), trace: bool = False, first: int = 0,
         progress: bool = True,
     ) -> SampleResult:

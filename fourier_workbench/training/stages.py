@@ -260,11 +260,17 @@ class DiffuserStageRun(DiffuserSteps):
         """The diffuser with averaged weights, in evaluation mode."""
         return self.average.fill(Diffuser(self.stage.model))
 
+    def early(self) -> Diffuser | None:
+        """The guide, when it is time for one and the recipe asks for it."""
+        if self.guide is None:
+            return None
+        model = Diffuser(self.stage.model)
+        model.load_state_dict(self.guide)
+        return model.eval()
+
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
-        about = {"steps": self.steps, "stage": self.name}
+        about, guide = {"steps": self.steps, "stage": self.name}, self.early()
         save_diffuser(directory.weights, self.averaged(), self.schedule, about)
-        if self.guide is not None:
-            guide = Diffuser(self.stage.model)
-            guide.load_state_dict(self.guide)
-            save_diffuser(directory.weights, guide.eval(), self.schedule, about, "guide")
+        if guide is not None:
+            save_diffuser(directory.weights, guide, self.schedule, about, "guide")
