@@ -110,8 +110,7 @@ class _Geometry(_Cell):
     def trusted(cls, lattice, numbers, frac_coords) -> Self:
         """A crystal of arrays that are known to be right and that nobody will write to: nothing is checked or copied."""
         crystal = object.__new__(cls)
-        for name, array in (("lattice", lattice), ("numbers", numbers), ("frac_coords", frac_coords)):
-            object.__setattr__(crystal, name, array)
+        crystal.__dict__.update(lattice=lattice, numbers=numbers, frac_coords=frac_coords)
         return crystal
 
     def min_distance(self, search: float = 12.0) -> float:

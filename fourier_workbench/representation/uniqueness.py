@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 from torch import Tensor
 
 from .fourier import FourierBasis
@@ -43,41 +44,45 @@ def _gram(
     return gram
 
 # %% ../../nbs/api/12_uniqueness.ipynb #902ba3cd
-@lru_cache(maxsize=4)
-def _directions(device: torch.device) -> list[Int64[Tensor, "d 3"]]:
+@lru_cache(maxsize=1)
+def _directions() -> list[Int64[np.ndarray, "d 3"]]:
     """Axes, diagonals of faces, diagonals of the cell; the first component that is not 0 is 1."""
-    steps = torch.cartesian_prod(*[torch.tensor([0, 1, -1], device="cpu")] * 3)[1:]
-    steps = steps[steps.ne(0).long().argmax(1).eq(steps.eq(1).long().argmax(1)) & steps.eq(1).any(1)]
-    return [steps[steps.abs().sum(1) == kind].int().to(device) for kind in (1, 2, 3)]
+    steps = np.array([step for step in product((0, 1, -1), repeat=3) if next((s for s in step if s), 0) == 1])
+    return [steps[np.abs(steps).sum(1) == kind] for kind in (1, 2, 3)]
 
 
-def _in_rows(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
-    """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal."""
-    out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
-    padding = torch.arange(nodes.shape[1], device=nodes.device)
-    for kind, steps in enumerate(_directions(nodes.device), 1):
-        need = kind * basis.j_max + 1
-        some = torch.nonzero((counts >= need) & ~out).flatten()
-        if not len(some):
-            continue
-        axis, these = steps.abs().argmax(1), nodes[some].int()  # whose remainders are quicker
-        along = (these[..., axis] * steps.gather(1, axis[:, None])[:, 0]).mT  # steps from where the row meets node[axis] = 0
-        line = (these[:, None] - along[..., None] * steps[:, None]) % grid
-        key = (line[..., 0] * grid + line[..., 1]) * grid + line[..., 2]
-        key = torch.where((padding < counts[some, None])[:, None], key, -1 - padding.int()).sort(2).values
-        out[some] = (key[..., need - 1 :] == key[..., : key.shape[2] - need + 1]).flatten(1).any(1)
+def _in_rows(
+    nodes: Int32[np.ndarray, "T n 3"], counts: Int64[np.ndarray, " T"], j_max: int, grid: int
+) -> Bool[np.ndarray, " T"]:
+    """Whether a task has as many atoms in a row as a comb needs: J + 1 along an axis, 2J + 1 or 3J + 1 along a diagonal.
+
+    With numpy, which sorts short rows ten times as fast.
+    """
+    out, order = np.zeros(len(nodes), dtype=bool), np.arange(nodes.shape[1], dtype=np.int32)
+    for kind, steps in enumerate(_directions(), 1):
+        need = kind * j_max + 1
+        some = np.flatnonzero((counts >= need) & ~out)
+        atoms, real = nodes[some].transpose(2, 0, 1), order < counts[some, None]
+        for step in steps if len(some) else ():
+            first = step.argmax()  # every row begins where this coordinate is 0
+            key = np.zeros_like(atoms[0])
+            for axis in (axis for axis in range(3) if axis != first):
+                off = atoms[axis] - step[axis].astype(np.int32) * atoms[first]
+                key = key * grid + off + grid * (off < 0) - grid * (off >= grid)
+            key = np.sort(np.where(real, key, -1 - order), axis=1)
+            out[some] |= (key[:, need - 1 :] == key[:, : key.shape[1] - need + 1]).any(1)
     return out
 
 
 def _combed(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], basis: FourierBasis, grid: int) -> Bool[Tensor, " T"]:
     """`_in_rows`, tasks padded to less than twice their size."""
-    out = torch.zeros(len(nodes), dtype=torch.bool, device=nodes.device)
-    most = int(counts.max()) if len(nodes) else 0
+    atoms, sizes, out = nodes.int().cpu().numpy(), counts.cpu().numpy(), np.zeros(len(nodes), dtype=bool)
+    most = int(sizes.max(initial=0))
     while most > basis.j_max:
-        part = torch.nonzero((counts <= most) & (counts > most // 2)).flatten()
-        out[part] = _in_rows(nodes[part, :most], counts[part], basis, grid)
+        part = np.flatnonzero((sizes <= most) & (sizes > most // 2))
+        out[part] = _in_rows(atoms[part, :most], sizes[part], basis.j_max, grid)
         most //= 2
-    return out
+    return torch.from_numpy(out).to(nodes.device)
 
 # %% ../../nbs/api/12_uniqueness.ipynb #5b1c7d20
 def loose(
