@@ -17,7 +17,8 @@ from torch import Tensor
 from .fourier import FourierBasis
 
 # %% auto #0
-__all__ = ['most_atoms', 'Moments', 'moments', 'impossible', 'null_polynomial', 'null_nodes', 'candidates', 'candidate_nodes']
+__all__ = ['most_atoms', 'Moments', 'moments', 'span', 'impossible', 'null_polynomial', 'null_nodes', 'shift_nodes', 'candidates',
+           'candidate_nodes']
 
 # %% ../../nbs/api/12_nullspace.ipynb #c1dfd96e
 def _corner(basis: FourierBasis) -> Int64[Tensor, "K 3"]:
@@ -33,13 +34,14 @@ def most_atoms(basis: FourierBasis) -> int:
     return len(_corner(basis)) - 1
 
 
-def _differences(basis: FourierBasis) -> Int64[Tensor, "K K"]:
+@lru_cache(maxsize=16)
+def _differences(basis: FourierBasis, device: torch.device) -> Int64[Tensor, "K K"]:
     """Index in the flattened cube of k − l for k, l in the corner."""
     k = _corner(basis)
     d = k[:, None] - k[None] + basis.j_max
-    return (d[..., 0] * basis.bpd + d[..., 1]) * basis.bpd + d[..., 2]
+    return ((d[..., 0] * basis.bpd + d[..., 1]) * basis.bpd + d[..., 2]).to(device)
 
-
+# %% ../../nbs/api/12_nullspace.ipynb #e5a91c36
 class Moments(NamedTuple):
     """Eigenvalues of T, ascending, and its eigenvectors, of a batch of tasks."""
 
@@ -51,15 +53,31 @@ class Moments(NamedTuple):
         return Moments(self.values[task : task + 1], self.vectors[task : task + 1])
 
 
-def moments(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Moments:
-    """Spectrum of T[k, l] = α_{k−l}, negative only where no atoms explain the coefficients.
+def _real_likeness(
+    alpha: Complex64[Tensor, "T M"], basis: FourierBasis, columns: slice | Int64[Tensor, " c"] = slice(None)
+) -> Float64[Tensor, "T K c"]:
+    """Columns of (I − iJ) T (I + iJ) / 2, T[k, l] = α_{k−l}: with its rows and columns reversed (J) T is its own conjugate."""
+    where, parts = _differences(basis, alpha.device), torch.view_as_real(basis.cube(alpha).flatten(1)).double()
+    return parts[:, where[:, columns], 0] - parts[:, where.flip(1)[:, columns], 1]
 
-    With its rows and columns reversed T is its own conjugate, so (I − iJ) T (I + iJ) / 2 is real, J being the reversal.
-    """
-    where = _differences(basis).to(alpha.device)
-    t = basis.cube(alpha.to(torch.complex128)).flatten(1)[:, where]
-    values, vectors = torch.linalg.eigh(t.real - t.imag.flip(2))
-    return Moments(values, torch.complex(vectors, vectors.flip(1)) * 0.5**0.5)
+
+def _complex(vectors: Float64[Tensor, "T K r"]) -> Complex128[Tensor, "T K r"]:
+    """Vectors of T from those of its real likeness."""
+    return torch.complex(vectors, vectors.flip(1)) * 0.5**0.5
+
+
+def moments(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Moments:
+    """Spectrum of T[k, l] = α_{k−l}, negative only where no atoms explain the coefficients."""
+    values, vectors = torch.linalg.eigh(_real_likeness(alpha, basis))
+    return Moments(values, _complex(vectors))
+
+
+def span(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis) -> Complex128[Tensor, "T K n"]:
+    """Orthonormal vectors that span the columns of T, the plane waves of `n` atoms: n random sums of three times as many do."""
+    draw, size = torch.Generator().manual_seed(0), len(_differences(basis, torch.device("cpu")))
+    some = torch.randperm(size, generator=draw, device="cpu")[: 3 * n + 8].to(alpha.device)
+    sums = torch.randn(len(some), n, generator=draw, dtype=torch.float64, device="cpu").to(alpha.device)
+    return _complex(torch.linalg.qr(_real_likeness(alpha, basis, some) @ sums).Q)
 
 
 def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) -> Bool[Tensor, " T"]:
@@ -85,23 +103,41 @@ def _polynomial(
     matrix: Complex128[Tensor, "T K K"], basis: FourierBasis, grid: int
 ) -> Float64[Tensor, "T grid grid grid"]:
     """φ(u)* A φ(u) on the nodes."""
-    j, b, where = basis.j_max, basis.bpd, _differences(basis).flatten().to(matrix.device)
+    j, b, where = basis.j_max, basis.bpd, _differences(basis, matrix.device).flatten()
     modes = matrix.new_zeros(len(matrix), b**3).index_add_(1, where, matrix.flatten(1)).view(-1, b, b, b)
     waves, first = _synthesis(j, grid, matrix.device)
     planes = torch.view_as_real(waves.T @ (modes[:, j:] @ waves))  # the half j_x ≥ 0 is enough for what is real
     return (first @ planes.movedim(4, 2).reshape(len(matrix), 2 * (j + 1), grid**2)).view(-1, grid, grid, grid)
 
 
-def null_polynomial(m: Moments, n: int, basis: FourierBasis, grid: int) -> Float64[Tensor, "T grid grid grid"]:
-    """p(u) on the nodes, between 0 (an atom) and 1, of tasks with `n` atoms each, n ≤ `most_atoms`."""
-    null = m.vectors[..., : m.values.shape[1] - n]
-    return _polynomial(null @ null.mH, basis, grid) / m.values.shape[1]
+def null_polynomial(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: int) -> Float64[Tensor, "T grid grid grid"]:
+    """p(u) on the nodes, between 0 (an atom) and 1: the share of φ(u) outside of what orthonormal vectors span."""
+    outside = torch.eye(waves.shape[1], dtype=waves.dtype, device=waves.device) - waves @ waves.mH
+    return _polynomial(outside / waves.shape[1], basis, grid)
 
 
 def null_nodes(p: Float64[Tensor, "T grid grid grid"], n: int) -> Int64[Tensor, "T n 3"]:
     """The n nodes where the polynomial is least."""
     flat, grid = p.flatten(1).topk(n, dim=1, largest=False).indices, p.shape[-1]
     return torch.stack([flat // grid**2, flat // grid % grid, flat % grid], -1)
+
+# %% ../../nbs/api/12_nullspace.ipynb #5d0e7f2a
+def shift_nodes(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: int) -> Int64[Tensor, "T n 3"]:
+    """The n nodes whose plane waves are spanned by orthonormal vectors, from what a shift by one mode does to these.
+
+    A shift along an axis multiplies an atom's wave by the atom's phase. The three matrices that do so to the vectors have the
+    atoms as common eigenvectors, those of any sum of the matrices. For cubic truncation and less than J (J + 1)² atoms.
+    """
+    j, n = basis.j_max, waves.shape[2]
+    cube, shifts = waves.view(-1, j + 1, j + 1, j + 1, n), []
+    for axis in (1, 2, 3):
+        before, after = (cube.narrow(axis, first, j).flatten(1, 3) for first in (0, 1))
+        shifts.append(torch.linalg.solve_ex(before.mH @ before, before.mH @ after).result)
+    every = torch.nan_to_num(torch.stack(shifts))
+    weights = torch.tensor([1.0, 0.73, 0.52], dtype=torch.float64, device=waves.device)  # atoms that share a node's x or y differ
+    vectors = torch.linalg.eig((every * weights[:, None, None, None]).sum(0)).eigenvectors
+    phases = torch.linalg.solve_ex(vectors, every @ vectors).result.diagonal(dim1=2, dim2=3)
+    return torch.round(torch.nan_to_num(phases.angle()) * (-grid / (2 * torch.pi))).long().movedim(0, 2) % grid
 
 # %% ../../nbs/api/12_nullspace.ipynb #fe5dbbce
 def candidates(m: Moments, n: int, basis: FourierBasis, grid: int, *, zero: float = 1e-4) -> Int64[Tensor, "c 3"]:
@@ -116,8 +152,7 @@ def candidates(m: Moments, n: int, basis: FourierBasis, grid: int, *, zero: floa
     slack = max(1e-5, 3e-5 / float(values[min(size - rank, size - 1)].clamp_min(1e-5)))
     good = share < 1 + slack
     if rank < size:
-        null = vectors[:, : size - rank]
-        good &= _polynomial((null @ null.mH)[None], basis, grid)[0] < 1e-7 * size
+        good &= null_polynomial(m.vectors[..., size - rank :], basis, grid)[0] < 1e-7
     elif n == size:  # as many atoms as vectors: each of them has its share to itself
         good &= share > 1 - slack
     return torch.nonzero(good)

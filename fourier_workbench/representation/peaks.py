@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Complex64, Float, Float32, Int64
 from torch import Tensor
 
-from .fourier import FourierBasis, coefficients_from_nodes, density
+from .fourier import FourierBasis, density, half_coefficients, half_norms, some_rows
 
 # %% auto #0
 __all__ = ['Steps', 'residuals', 'atom_kernel', 'highest_nodes', 'greedy_removal', 'gauss_newton', 'stiffness', 'descend']
@@ -21,13 +21,26 @@ Steps = Callable[[int, Tensor, int | None], None]  # task, its nodes after a ste
 
 
 def residuals(
-    nodes: Int64[Tensor, "T n 3"], alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int
+    nodes: Int64[Tensor, "T n 3"],
+    alpha: Complex64[Tensor, "T M"],
+    basis: FourierBasis,
+    grid: int,
+    counts: Int64[Tensor, " T"] | None = None,
 ) -> Float32[Tensor, " T"]:
-    """Relative residual ‖F(U) − α‖ / ‖α‖ of each task's nodes (paper A.3)."""
+    """Relative residual ‖F(U) − α‖ / ‖α‖ of each task's nodes, or of the first `counts` of them (paper A.3).
+
+    `alpha` must be Hermitian: all modes are judged by the half of them.
+    """
     tasks, n = nodes.shape[:2]
-    rows = torch.arange(tasks, device=nodes.device).repeat_interleave(n)
-    found = coefficients_from_nodes(nodes.flatten(0, 1), rows, tasks, basis, grid)
-    return (found - alpha).abs().square().sum(-1).sqrt() / alpha.abs().square().sum(-1).sqrt().clamp_min(1e-6)
+    out = torch.ones(tasks, device=nodes.device)
+    rows, nodes = torch.arange(tasks, device=nodes.device).repeat_interleave(n), nodes.flatten(0, 1)
+    if counts is not None:
+        real = torch.nonzero((torch.arange(n, device=nodes.device) < counts[:, None]).flatten()).flatten()
+        rows, nodes = rows[real], nodes[real]
+    for some, half in half_coefficients(nodes, rows, tasks, basis, grid):
+        target = some_rows(alpha, some)[:, basis.zero :]
+        out[some] = half_norms(half.sub_(target)) / half_norms(target).clamp_min(1e-6)
+    return out
 
 
 def _unravel(flat: Int64[Tensor, "*b"], grid: int) -> Int64[Tensor, "*b 3"]:

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
 from .fourier import FourierBasis
-from .products import left_over, norms, wave_products
+from .peaks import residuals
+from .products import wave_products
 
 # %% auto #0
-__all__ = ['SMALL', 'polish']
+__all__ = ['SMALL', 'clash', 'polish']
 
 # %% ../../nbs/api/12_polish.ipynb #c1dfd96e
 def _rows(
@@ -55,8 +56,8 @@ def _ordered(products: Float32[Tensor, "b b b T"]) -> Float64[Tensor, "T b bb"]:
     return products[order[:, None, None], order[:, None], order].movedim(3, 0).double().flatten(2)
 
 # %% ../../nbs/api/12_polish.ipynb #d435a6cd
-def _clash(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], grid: int) -> Bool[Tensor, " T"]:
-    """Whether two atoms of a task stand on one node."""
+def clash(nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], grid: int) -> Bool[Tensor, " T"]:
+    """Whether two of a task's first `counts` nodes are the same."""
     place, row = (nodes[..., 0] * grid + nodes[..., 1]) * grid + nodes[..., 2], torch.arange(nodes.shape[1], device=nodes.device)
     return (torch.where(row < counts[:, None], place, -1 - row).sort(1).values.diff(dim=1) == 0).any(1)
 
@@ -114,8 +115,8 @@ def polish(
     """
     if not len(nodes):
         return nodes, torch.zeros(0, device=alpha.device)
-    products, nodes = wave_products(alpha, basis), nodes[:, : int(counts[0])].clone()
-    ordered, sizes = _ordered(products), counts.cpu().numpy()
+    nodes, sizes = nodes[:, : int(counts[0])].clone(), counts.cpu().numpy()
+    products = _ordered(wave_products(alpha, basis))
     draw = torch.randn(nodes.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float64, device="cpu")
     push, first = draw.to(alpha.device) * (spread / grid), 0
     while first < len(nodes):
@@ -123,8 +124,7 @@ def polish(
         least = n // 2 if n > SMALL else 2 if n > 2 else 0
         part = slice(first, int((sizes > least).sum()))
         here = torch.arange(n, device=alpha.device) < counts[part, None]
-        nodes[part, :n] = _polished(nodes[part, :n], here, ordered[part], grid, push, steps)
+        nodes[part, :n] = _polished(nodes[part, :n], here, products[part], grid, push, steps)
         first = part.stop
-    norm = norms(products).clamp_min(1e-6)
-    residual = left_over(products, nodes.movedim(0, 2), sizes, grid) / norm
-    return nodes, residual.masked_fill(_clash(nodes, counts, grid), torch.inf)
+    residual = residuals(nodes, alpha, basis, grid, counts)
+    return nodes, residual.masked_fill(clash(nodes, counts, grid), torch.inf)

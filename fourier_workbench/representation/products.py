@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Int64
 from torch import Tensor
@@ -15,18 +14,9 @@ from torch import Tensor
 from .fourier import FourierBasis
 
 # %% auto #0
-__all__ = ['real_waves', 'wave_products', 'take_atoms', 'left_over', 'norms']
+__all__ = ['wave_products', 'take_atoms', 'norms']
 
 # %% ../../nbs/api/12_products.ipynb #c1dfd96e
-@lru_cache(maxsize=16)
-def real_waves(j_max: int, grid: int, device: torch.device) -> Float32[Tensor, "b grid"]:
-    """f_0 = 1, then √2 cos and √2 sin of 2πj·node/grid for j = 1 … j_max, at the nodes of an axis."""
-    with torch.device(device):
-        angle = 2 * torch.pi / grid * torch.outer(torch.arange(1, j_max + 1).double(), torch.arange(grid).double())
-        rows = torch.stack([torch.cos(angle), torch.sin(angle)], 1).flatten(0, 1) * 2**0.5
-        return torch.cat([torch.ones(1, grid).double(), rows]).float()
-
-
 @lru_cache(maxsize=16)
 def _scale(j_max: int, device: torch.device) -> Float32[Tensor, "slab b b 1 1"]:
     """Factors that make the waves orthonormal: √2 for j_x > 0, which stands for −j_x too, √½ for other j ≠ 0."""
@@ -36,17 +26,13 @@ def _scale(j_max: int, device: torch.device) -> Float32[Tensor, "slab b b 1 1"]:
         return (torch.where(j == 0, 1.0, 2**0.5)[j_max:, None, None] * half[:, None] * half)[..., None, None]
 
 
-def wave_products(
-    alpha: Complex64[Tensor, "N M"], basis: FourierBasis, tasks: Int64[Tensor, " T"] | None = None
-) -> Float32[Tensor, "b b b T"]:
+def wave_products(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Float32[Tensor, "b b b T"]:
     """Hermitian coefficients of cubic truncation as coefficients of f_l(x) f_m(y) f_n(z), tasks in the last dimension.
 
     Of atoms at u they are Σ f_l(u_x) f_m(u_y) f_n(u_z). Imaginary parts on j = 0 are not looked at.
-    `tasks`: rows to take, or all.
     """
     j, b = basis.j_max, basis.bpd
-    slab = torch.view_as_real(alpha)[:, -(j + 1) * b * b :]
-    slab = (slab if tasks is None else slab.index_select(0, tasks)).permute(1, 2, 0).unflatten(0, (j + 1, b, b))
+    slab = torch.view_as_real(alpha)[:, -(j + 1) * b * b :].permute(1, 2, 0).unflatten(0, (j + 1, b, b))
     z = torch.mul(slab, _scale(j, alpha.device), out=alpha.real.new_empty(slab.shape))
     y = torch.empty_like(z)  # C − iS of j and C + iS of −j: their sum is 2C, their difference 2iS
     ahead, back = z[:, :, j + 1 :], z[:, :, :j].flip(2)
@@ -73,17 +59,6 @@ def take_atoms(
     f = waves.index_select(1, nodes.reshape(-1)).view(len(waves), 3, m)
     xy = f[:, None, 0] * f[None, :, 1]
     left[..., :m].addcmul_(xy.unsqueeze(2), f[:, 2], value=sign)
-
-
-def left_over(
-    products: Float32[Tensor, "b b b T"], nodes: Int64[Tensor, "n 3 T"], sizes: Int64[np.ndarray, " T"], grid: int
-) -> Float32[Tensor, " T"]:
-    """Norm of what the first `sizes` nodes of each task leave unexplained; `products` become that. `sizes` must not rise."""
-    waves = real_waves(len(products) // 2, grid, products.device)
-    for k in range(int(sizes[0]) if len(sizes) else 0):
-        m = int(np.searchsorted(-sizes, -k))
-        take_atoms(products, nodes[k, :, :m], waves)
-    return norms(products)
 
 
 def norms(products: Float32[Tensor, "l m n T"]) -> Float32[Tensor, " T"]:

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Complex64, Float32, Int64
 from torch import Tensor
 
-from .fourier import FourierBasis, coefficients_from_nodes, density
+from .fourier import FourierBasis, density
 
 # %% auto #0
-__all__ = ['Seen', 'pursue', 'padded_residuals']
+__all__ = ['Seen', 'pursue']
 
 # %% ../../nbs/api/12_pursuit.ipynb #c1dfd96e
 @dataclass(frozen=True)
@@ -174,13 +174,3 @@ def pursue(
     out = torch.empty_like(nodes)
     out[order] = nodes
     return out
-
-# %% ../../nbs/api/12_pursuit.ipynb #fa35e192
-def padded_residuals(
-    nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"], alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int
-) -> Float32[Tensor, " T"]:
-    """Relative residual ‖F(U) − α‖ / ‖α‖ of each task (paper A.3), the first `counts` rows of its nodes being its atoms."""
-    rows, atom = torch.nonzero(torch.arange(nodes.shape[1], device=nodes.device) < counts[:, None], as_tuple=True)
-    found = coefficients_from_nodes(nodes[rows, atom], rows, len(nodes), basis, grid)
-    error, norm = torch.view_as_real(found - alpha), torch.view_as_real(alpha)
-    return (error.square().sum((1, 2)) / norm.square().sum((1, 2)).clamp_min(1e-12)).sqrt()

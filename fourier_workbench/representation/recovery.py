@@ -17,7 +17,7 @@ from torch import Tensor
 from ..crystal import Crystal
 from ..errors import CrystalError, RecoveryError, RepresentationError
 from .counts import solve_and_count
-from .fourier import MAX_SLOTS, FourierBasis, FourierCrystals, check_grid
+from .fourier import MAX_SLOTS, FourierBasis, FourierCrystals, check_grid, half_norms
 from .lattice import log_to_lattice
 from .solver import Method, solve
 from .trace import Trace, Tracer
@@ -89,7 +89,7 @@ def _filled_slots(
     filled = {"strict": named & counted, "trust_species": named, "trust_count": named & counted}[policy]
     clash = {"strict": named ^ counted, "trust_species": nothing, "trust_count": counted & ~named}[policy]
     # a sum is NaN or infinite when one of its terms is, and takes one pass
-    finite = torch.isfinite(torch.view_as_real(fc.coefficients).sum((1, 2, 3))) & torch.isfinite(fc.lattice).all(1)
+    finite = torch.isfinite(torch.view_as_real(fc.coefficients).flatten(1).sum(1)) & torch.isfinite(fc.lattice).all(1)
     many = (zero > grid**3) | ((zero < -0.5) if policy == "strict" else nothing)
     checks = {
         "invalid": ~finite,
@@ -127,8 +127,8 @@ def recover(
 ) -> Recovery:
     """Crystals from lattice, species and Fourier coefficients alone (paper A.3, G).
 
-    `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, tries
-    Gauss–Newton, null space, candidates and rows, then pursuit, and Gauss–Newton and descent with `restarts`.
+    `method`: `paper` runs the three stages of App. G as written; `robust` takes a glance at all species together, tries shifts,
+    Gauss–Newton, null space, rows and candidates, then pursuit, and Gauss–Newton and descent with `restarts`.
     `tolerance`: largest relative residual that is accepted (1e-5 for exact data; larger, or infinite, for decoded samples).
     `policy`: what to do when classes and zero modes disagree. `counts`: the whole number nearest to the zero mode, or
     that near it which leaves least. `min_distance`: reject crystals with closer atoms (Å). `max_atoms`: most atoms of one species
@@ -140,20 +140,21 @@ def recover(
     zero = fc.coefficients[..., basis.zero].real
     filled, reasons = _filled_slots(fc, zero, policy, grid, max_atoms)
     place, zero = torch.nonzero(filled), zero[filled]
-    alpha, norm, skew = _real_parts(fc, filled, basis)
+    order = torch.argsort(zero.round(), descending=True, stable=True)  # the largest first, as solvers want them
+    zero, (alpha, norm, skew) = zero[order], _real_parts(fc, place[order], basis)
     tracer = Tracer(alpha, basis, grid) if trace else None
     how: dict = {"method": method, "tolerance": tolerance, "restarts": restarts, "budget": budget, "watch": tracer}
-    if counts == "search":
-        solved = solve_and_count(alpha, zero, basis, grid, **how)
-    else:
-        solved = solve(alpha, zero.round().long().clamp_min(1), basis, grid, **how)
+    sizes = zero.round().long().clamp_min(1)
+    search = counts == "search"
+    solved = solve_and_count(alpha, zero, basis, grid, **how) if search else solve(alpha, sizes, basis, grid, **how)
     # what no real density can explain counts against the certificate too
     solved.residual = torch.sqrt(solved.residual**2 + (skew / norm) ** 2)
-    merged = _repeated(fc, filled).cpu()
+    merged, back = _repeated(fc, filled).cpu(), torch.argsort(order)
+    solved, norm = solved.ordered(back), norm[back].cpu()
     with torch.device("cpu"):
-        found = _assemble(fc, basis, grid, place.cpu(), solved, norm.cpu(), reasons, tolerance, min_distance, merged)
+        found = _assemble(fc, basis, grid, place.cpu(), solved, norm, reasons, tolerance, min_distance, merged)
     if tracer is not None:
-        found = _with_traces(found, tracer, place.tolist(), fc)
+        found = _with_traces(found, tracer, torch.column_stack([back, place]).tolist(), fc)
     if original_cell and fc.shears is not None:
         found.crystals[:] = _in_original_cells(found.crystals, fc.shears)
     return found
@@ -181,30 +182,28 @@ def _check_arguments(
 
 # %% ../../nbs/api/13_recovery.ipynb #6e2a9f41
 def _real_parts(
-    fc: FourierCrystals, filled: Bool[Tensor, "B 6"], basis: FourierBasis
+    fc: FourierCrystals, place: Int64[Tensor, "T 2"], basis: FourierBasis
 ) -> tuple[Complex64[Tensor, "T M"], Float32[Tensor, " T"], Float32[Tensor, " T"]]:
-    """Coefficients of the nearest real densities in the filled slots, their norms, and the norm of what was taken away."""
-    given, tasks = fc.coefficients.flatten(0, 1), torch.nonzero(filled.flatten()).flatten()
+    """Coefficients of the nearest real densities in some slots, their norms, and the norm of what was taken away."""
+    given, tasks = fc.coefficients.flatten(0, 1), place[:, 0] * MAX_SLOTS + place[:, 1]
     alpha = given.new_empty(len(tasks), len(basis))
     norm, skew = torch.zeros(2, len(tasks), device=alpha.device)
-    sign = torch.tensor([1.0, -1.0], device=alpha.device)
     for k, part in enumerate(tasks.split(128)):  # few enough for a cache
         here = slice(128 * k, 128 * k + len(part))
         parts = torch.view_as_real(torch.index_select(given, 0, part, out=alpha[here]))
-        odd = torch.addcmul(parts[:, basis.zero :], parts[:, : basis.zero + 1].flip(1), sign, value=-1)
-        norm[here] = torch.linalg.vector_norm(parts.flatten(1), dim=1)
-        if odd.any():  # not as exact data are
-            squares = 0.25 * odd.square().sum(2)
-            skew[here] = (2 * squares.sum(1) - squares[:, 0]).sqrt()
+        norm[here] = torch.linalg.vector_norm(parts, dim=(1, 2))
+        odd = alpha[here, : basis.zero + 1].flip(1).conj_physical_().sub_(alpha[here, basis.zero :])
+        skew[here] = 0.5 * half_norms(odd)
+        if skew[here].any():  # not as exact data are
             alpha[here] = basis.hermitian(alpha[here])
-            norm[here] = torch.linalg.vector_norm(parts.flatten(1), dim=1)
+            norm[here] = torch.linalg.vector_norm(parts, dim=(1, 2))
     return alpha, norm.clamp_min(1e-6), skew
 
 
-def _with_traces(found: Recovery, tracer: Tracer, place: list[list[int]], fc: FourierCrystals) -> Recovery:
+def _with_traces(found: Recovery, tracer: Tracer, tasks: list[list[int]], fc: FourierCrystals) -> Recovery:
     """The same recovery with the steps of its species."""
     parts: list[list] = [[] for _ in range(len(found))]
-    for task, (i, slot) in enumerate(place):
+    for task, i, slot in tasks:
         parts[i].append(tracer.species(task, int(fc.species[i, slot]), slot))
     return replace(found, traces=[Trace(tuple(part)) if part else None for part in parts])
 

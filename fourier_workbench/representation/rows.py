@@ -64,7 +64,7 @@ def _halves(
 ) -> list[Int64[np.ndarray, " n"]] | None:
     """Sets of n allowed nodes with these modes, by meeting in the middle of the line; None when that takes too many."""
     parts = np.array_split(np.sort(allowed), 2)
-    left, right = (_fillings(tuple(part.tolist()), gap, n, most) for part in parts)
+    left, right = (_fillings(tuple((part - part[:1]).tolist()), gap, n, most) for part in parts)
     if left is None or right is None:
         return None
     tree = cKDTree(left @ _sums(parts[0], len(modes), grid))

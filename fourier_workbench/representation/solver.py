@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Complex64, Float32, Int64
 from torch import Tensor
 
-from .fourier import FourierBasis, density
-from .glance import glance
+from .fourier import FourierBasis, density, some_rows
+from .glance import glance, one_or_two
 from fourier_workbench.representation.nullspace import (
     Moments,
     candidate_nodes,
@@ -24,6 +24,8 @@ from fourier_workbench.representation.nullspace import (
     most_atoms,
     null_nodes,
     null_polynomial,
+    shift_nodes,
+    span,
 )
 from fourier_workbench.representation.peaks import (
     Steps,
@@ -34,8 +36,8 @@ from fourier_workbench.representation.peaks import (
     highest_nodes,
     residuals,
 )
-from .polish import polish
-from .pursuit import padded_residuals, pursue
+from .polish import clash, polish
+from .pursuit import pursue
 from .rows import nodes_in_rows
 
 # %% auto #0
@@ -47,12 +49,6 @@ Watch = Callable[[int, str, Tensor, int | None], None]  # task, stage, nodes aft
 CERTAIN = 1e-5  # relative residual below which nodes explain the coefficients to single precision
 CROWDED = 24  # atoms from which Gauss–Newton waits for the null space
 SWEEPS, NEWTON_STEPS = 12, 10  # rounds of visits to all atoms of a task, at most, in one stage
-
-
-def _clash(nodes: Int64[Tensor, "T n 3"], grid: int) -> Bool[Tensor, " T"]:
-    """Whether two atoms of a task stand on one node."""
-    place = (nodes[..., 0] * grid + nodes[..., 1]) * grid + nodes[..., 2]
-    return (place.sort(1).values.diff(dim=1) == 0).any(1)
 
 # %% ../../nbs/api/12_solver.ipynb #b418ec51
 @dataclass
@@ -75,7 +71,8 @@ class _Best:
         told: Literal["no", "one by one", "yes"] = "no",
     ) -> None:
         """Take what is better than before. `told`: of what the watcher heard already, or how it should be told."""
-        better = (residual < self.residual[where] * (1 - 1e-6)) & ~_clash(nodes, self.grid)
+        sizes = torch.full_like(where, nodes.shape[1])
+        better = (residual < self.residual[where] * (1 - 1e-6)) & ~clash(nodes, sizes, self.grid)
         self.nodes[where[better]], self.residual[where[better]] = nodes[better], residual[better]
         for i in where[better].tolist():
             self.stage[i] = stage
@@ -121,20 +118,20 @@ def _paper(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierB
 # %% ../../nbs/api/12_solver.ipynb #b1d57811
 def _null_space(best: _Best, alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis, tolerance: float) -> None:
     """Zeros of the null polynomial, or a choice among candidates; sees what is hopeless."""
+    for task in best.open().split(8) if n <= most_atoms(basis) else ():
+        nodes = null_nodes(null_polynomial(span(alpha[task], n, basis), basis, best.grid), n)
+        best.offer(nodes, residuals(nodes, alpha[task], basis, best.grid), task, "null_space")
     for task in best.open().split(8):
         m = moments(alpha[task], basis)
         best.hopeless[task] = impossible(m, alpha[task], tolerance)
-        if n <= most_atoms(basis):
-            nodes = null_nodes(null_polynomial(m, n, basis, best.grid), n)
-            best.offer(nodes, residuals(nodes, alpha[task], basis, best.grid), task, "null_space")
         for k in torch.nonzero((best.residual[task] > CERTAIN) & (m.values[:, 0] > -1e-3 * n)).flatten().tolist():
             _choose(best, task[k : k + 1], alpha, m.of(k), n, basis)  # not under noise, which leaves no null space
 
 
 def _choose(best: _Best, task: Int64[Tensor, "1"], alpha, m: Moments, n: int, basis: FourierBasis) -> None:
-    """Least squares among the nodes where an atom may stand, then rows of atoms."""
+    """Rows of the nodes where an atom may stand, then least squares among them."""
     zeros, target = candidates(m, n, basis, best.grid), alpha[task]
-    for stage, find in (("candidates", candidate_nodes), ("rows", nodes_in_rows)):
+    for stage, find in (("rows", nodes_in_rows), ("candidates", candidate_nodes)):
         nodes = find(zeros, target[0], n, basis, best.grid)
         if nodes is not None:
             best.offer(nodes[None], residuals(nodes[None], target, basis, best.grid), task, stage)
@@ -186,6 +183,12 @@ class Solved:
         nodes = torch.zeros(tasks, most, 3, dtype=torch.int64, device=device)
         return cls(nodes, counts, torch.full((tasks,), torch.inf, device=device), [""] * tasks, never, never.clone())
 
+    def ordered(self, order: Int64[Tensor, " T"]) -> Solved:
+        """The same tasks in another order."""
+        stages = [self.stages[i] for i in order.tolist()]
+        parts = (self.residual[order], stages, self.hopeless[order], self.cut[order])
+        return Solved(self.nodes[order], self.counts[order], *parts)
+
     def open(self) -> Int64[Tensor, " t"]:
         """Tasks not yet solved for certain and not hopeless, the largest first."""
         open_ = torch.nonzero((self.residual > CERTAIN) & ~self.hopeless).flatten()
@@ -221,15 +224,37 @@ def _groups(
             out.put(part, best.nodes, best.residual, best.stage)
             out.hopeless[part] = best.hopeless
 
-
+# %% ../../nbs/api/12_solver.ipynb #c93e50d7
 def _look(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int) -> None:
-    """A glance at all tasks, Gauss–Newton for the small ones it leaves, a second glance with all modes, Gauss–Newton again."""
-    for how, steps in (({"sweeps": 2, "few": 8}, 4), ({"modes": basis.bpd, "sweeps": 0, "pairs": 1}, 8)):
-        for part in out.open().split(1280):
-            out.offer(part, *glance(alpha, out.counts[part], basis, grid, part, **how), "glance")
-        small = out.open()
-        small = small[out.counts[small] < CROWDED]
-        out.offer(small, *polish(out.nodes[small], out.counts[small], alpha[small], basis, grid, steps=steps), "newton")
+    """One or two atoms in closed form, a glance at the others, shifts for the small ones it leaves, all modes, Gauss–Newton."""
+    few = torch.nonzero(out.counts <= 2).flatten()
+    if len(few) and basis.j_max > 1:
+        out.offer(few, *one_or_two(some_rows(alpha, few), out.counts[few], basis, grid), "closed_form")
+    _glance(out, alpha, basis, grid, sweeps=2, few=8)
+    _shift(out, alpha, basis, grid)
+    _glance(out, alpha, basis, grid, modes=basis.bpd, sweeps=0)
+    small = out.open()
+    small = small[out.counts[small] < CROWDED]
+    out.offer(small, *polish(out.nodes[small], out.counts[small], alpha[small], basis, grid, steps=8), "newton")
+
+
+def _glance(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, **how) -> None:
+    """A glance at all open tasks."""
+    for part in out.open().split(1280):
+        if len(part):
+            out.offer(part, *glance(some_rows(alpha, part), out.counts[part], basis, grid, **how), "glance")
+
+
+def _shift(out: Solved, alpha: Complex64[Tensor, "T M"], basis: FourierBasis, grid: int, most: int = 12) -> None:
+    """Open tasks of at most so many atoms, of which eigenvectors are cheap."""
+    open_ = out.open()
+    open_ = open_[out.counts[open_] <= min(most, basis.j_max * (basis.j_max + 1) ** 2)]
+    nodes, counts = out.nodes[open_], out.counts[open_]
+    for n in sorted(set(counts.tolist())):
+        of_size = torch.nonzero(counts == n).flatten()
+        nodes[of_size, :n] = shift_nodes(span(alpha[open_[of_size]], n, basis), basis, grid)
+    if len(open_):
+        out.offer(open_, nodes, residuals(nodes, alpha[open_], basis, grid, counts), "shift")
 
 
 def _pursue(
@@ -240,7 +265,7 @@ def _pursue(
         tasks, counts = part.tolist(), out.counts[part]
         told = None if watch is None else lambda k, nodes, picked, tasks=tasks: watch(tasks[k], "pursuit", nodes, picked)
         nodes = pursue(alpha[part], counts, basis, grid, sweeps=(budget // counts).clamp(max=SWEEPS), watch=told)
-        out.offer(part, nodes, padded_residuals(nodes, counts, alpha[part], basis, grid), "pursuit")
+        out.offer(part, nodes, residuals(nodes, alpha[part], basis, grid, counts), "pursuit")
 
 # %% ../../nbs/api/12_solver.ipynb #bd307a3e
 def solve(
