@@ -68,17 +68,8 @@ def laptop() -> Recipe:
     loss = AutoencoderLoss(
         penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0
     )
-    muon = OptimiserConfig(
-        "muon",
-        lr=3e-3,
-        lr_matrices=0.02,
-        lr_start=0.01,
-        lr_final=0.02,
-        warmup=100,
-        beta2=0.99,
-        weight_decay=0.0,
-        clip=1.0,
-    )
+    muon = OptimiserConfig("muon", lr=3e-3, lr_matrices=0.02, lr_start=0.01, lr_final=0.02, warmup=100, beta2=0.99,
+                           weight_decay=0.0, clip=1.0)
     autoencoder = AutoencoderStage(
         model,
         loss,
