@@ -32,7 +32,7 @@ class _Tables:
     waves: Float32[Tensor, "2 h H"]  # what they add at one of each two coarse nodes ±u: even in u, odd in u
     order: Int64[Tensor, " p3"]  # coarse nodes among those, all their opposites after them
     seen: Float32[Tensor, "points grid"]  # kernel of an atom at a fine node, at the coarse nodes
-    lines: Int64[Tensor, "3points cube"]  # flat coarse nodes of the three lines through a coarse node, which comes first
+    lines: Int64[Tensor, "cube 3points"]  # flat coarse nodes of the three lines through a coarse node, which comes first
     inner: Float32[Tensor, "width points"]  # values at the fine nodes around a coarse node, from those of such a line
     corner: Int64[Tensor, "3 cube"]  # fine node where `inner` begins
 
@@ -52,7 +52,7 @@ def _tables(modes: int, bpd: int, grid: int, device: torch.device) -> _Tables:
         at = torch.cartesian_prod(ring, ring, ring)
         place = torch.tensor([points**2, points, 1])
         shift = ((at.T[:, None] + ring[:, None]) % points - at.T[:, None]) * place[:, None, None]
-        lines = (torch.arange(points**3) + shift).flatten(0, 1)
+        lines = (torch.arange(points**3) + shift).flatten(0, 1).T.contiguous()
     synthesis = _synthesis_tables(modes, bpd, at, device)
     return _Tables(grid, points, step, *synthesis, seen.float(), lines, inner.float(), at.T * step - reach)
 
@@ -94,7 +94,7 @@ def _pick(left: Float32[Tensor, "p p p m"], t: _Tables) -> Int64[Tensor, "3 m"]:
     flat = left.view(p**3, m) if left.is_contiguous() else left.flatten(0, 2)
     place = column * p
     place += flat.gather(0, place + torch.arange(p, device=left.device)[:, None]).max(0).indices
-    lines = flat.gather(0, t.lines.index_select(1, place)).view(3, p, m).transpose(0, 1).reshape(p, 3 * m)
+    lines = flat.gather(0, t.lines.index_select(0, place).T).view(3, p, m).transpose(0, 1).reshape(p, 3 * m)
     best = torch.matmul(t.inner, lines).max(0).indices.view(3, m)
     return best.add_(t.corner.index_select(1, place)).remainder_(t.grid)
 
