@@ -1468,6 +1468,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                         'fourier_workbench/representation/nullspace.py'),
                                                             'fourier_workbench.representation.nullspace._real_likeness': ( 'api/nullspace.html#_real_likeness',
                                                                                                                            'fourier_workbench/representation/nullspace.py'),
+                                                            'fourier_workbench.representation.nullspace._sums': ( 'api/nullspace.html#_sums',
+                                                                                                                  'fourier_workbench/representation/nullspace.py'),
                                                             'fourier_workbench.representation.nullspace._synthesis': ( 'api/nullspace.html#_synthesis',
                                                                                                                        'fourier_workbench/representation/nullspace.py'),
                                                             'fourier_workbench.representation.nullspace.candidate_nodes': ( 'api/nullspace.html#candidate_nodes',

@@ -17,7 +17,7 @@ from torch import Tensor
 from .fourier import FourierBasis
 
 # %% auto #0
-__all__ = ['most_atoms', 'Moments', 'moments', 'span', 'impossible', 'null_polynomial', 'null_nodes', 'shift_nodes', 'candidates',
+__all__ = ['most_atoms', 'Moments', 'moments', 'impossible', 'span', 'null_polynomial', 'null_nodes', 'shift_nodes', 'candidates',
            'candidate_nodes']
 
 # %% ../../nbs/api/12_nullspace.ipynb #c1dfd96e
@@ -58,7 +58,8 @@ def _real_likeness(
 ) -> Float64[Tensor, "T K c"]:
     """Columns of (I − iJ) T (I + iJ) / 2, T[k, l] = α_{k−l}: with its rows and columns reversed (J) T is its own conjugate."""
     where, parts = _differences(basis, alpha.device), torch.view_as_real(basis.cube(alpha).flatten(1)).double()
-    return parts[:, where[:, columns], 0] - parts[:, where.flip(1)[:, columns], 1]
+    real, imaginary = parts.unbind(2)
+    return real[:, where[:, columns]] - imaginary[:, where.flip(1)[:, columns]]
 
 
 def _complex(vectors: Float64[Tensor, "T K r"]) -> Complex128[Tensor, "T K r"]:
@@ -72,14 +73,6 @@ def moments(alpha: Complex64[Tensor, "T M"], basis: FourierBasis) -> Moments:
     return Moments(values, _complex(vectors))
 
 
-def span(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis) -> Complex128[Tensor, "T K n"]:
-    """Orthonormal vectors that span the columns of T, the plane waves of `n` atoms: n random sums of three times as many do."""
-    draw, size = torch.Generator().manual_seed(0), len(_differences(basis, torch.device("cpu")))
-    some = torch.randperm(size, generator=draw, device="cpu")[: 3 * n + 8].to(alpha.device)
-    sums = torch.randn(len(some), n, generator=draw, dtype=torch.float64, device="cpu").to(alpha.device)
-    return _complex(torch.linalg.qr(_real_likeness(alpha, basis, some) @ sums).Q)
-
-
 def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) -> Bool[Tensor, " T"]:
     """Tasks that no atoms, however many, explain to a relative residual of `tolerance`.
 
@@ -87,6 +80,21 @@ def impossible(m: Moments, alpha: Complex64[Tensor, "T M"], tolerance: float) ->
     """
     norm = torch.linalg.vector_norm(alpha, dim=1).double()
     return m.values[:, 0] < -(m.values.shape[1] ** 0.5) * tolerance * norm
+
+# %% ../../nbs/api/12_nullspace.ipynb #d80f2c47
+@lru_cache(maxsize=64)
+def _sums(n: int, basis: FourierBasis, device: torch.device) -> tuple[Int64[Tensor, " c"], Float64[Tensor, "c n"]]:
+    """Columns of T, and random numbers by which `n` sums of them are formed."""
+    draw, size = torch.Generator().manual_seed(0), most_atoms(basis) + 1
+    columns = torch.randperm(size, generator=draw, device="cpu")[: 3 * n + 8]
+    sums = torch.randn(len(columns), n, generator=draw, dtype=torch.float64, device="cpu")
+    return columns.to(device), sums.to(device)
+
+
+def span(alpha: Complex64[Tensor, "T M"], n: int, basis: FourierBasis) -> Complex128[Tensor, "T K n"]:
+    """Orthonormal vectors that span the columns of T, the plane waves of `n` atoms: n random sums of three times as many do."""
+    columns, sums = _sums(n, basis, alpha.device)
+    return _complex(torch.linalg.qr(_real_likeness(alpha, basis, columns) @ sums).Q)
 
 # %% ../../nbs/api/12_nullspace.ipynb #4672d94b
 @lru_cache(maxsize=4)
@@ -129,11 +137,9 @@ def shift_nodes(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: i
     atoms as common eigenvectors, those of any sum of the matrices. For cubic truncation and less than J (J + 1)² atoms.
     """
     j, n = basis.j_max, waves.shape[2]
-    cube, shifts = waves.view(-1, j + 1, j + 1, j + 1, n), []
-    for axis in (1, 2, 3):
-        before, after = (cube.narrow(axis, first, j).flatten(1, 3) for first in (0, 1))
-        shifts.append(torch.linalg.solve_ex(before.mH @ before, before.mH @ after).result)
-    every = torch.nan_to_num(torch.stack(shifts))
+    cube = waves.view(-1, j + 1, j + 1, j + 1, n)
+    before, after = (torch.stack([cube.narrow(axis, k, j).flatten(1, 3) for axis in (1, 2, 3)]) for k in (0, 1))
+    every = torch.nan_to_num(torch.linalg.solve_ex(before.mH @ before, before.mH @ after).result)
     weights = torch.tensor([1.0, 0.73, 0.52], dtype=torch.float64, device=waves.device)  # atoms that share a node's x or y differ
     vectors = torch.linalg.eig((every * weights[:, None, None, None]).sum(0)).eigenvectors
     phases = torch.linalg.solve_ex(vectors, every @ vectors).result.diagonal(dim1=2, dim2=3)
