@@ -73,12 +73,13 @@ DRAWS = {"no guide": {"guidance": 1.0}, "guided": {}, "guided, ancestral": {"sam
 def timed(make: Callable[[int], Any], seconds: float) -> tuple[Any, int, dict[str, Any]]:
     """A stage trained for so many processor seconds, its steps and what the last one measured; `make(steps)` builds it."""
     probe = make(10_000)
-    for step in range(3):
-        probe.step(step)
-    start = time.process_time()
-    for step in range(3, 13):
-        probe.step(step)
-    steps = max(20, int(10 * seconds / (time.process_time() - start)))
+    took = []
+    for block in range(5):  # the first warms up; the fastest is what others on the machine have disturbed least
+        start = time.process_time()
+        for step in range(5 * block, 5 * block + 5):
+            probe.step(step)
+        took.append((time.process_time() - start) / 5)
+    steps = max(20, int(seconds / min(took)))
     stage = make(steps)
     for step in range(steps):
         values = stage.step(step)

@@ -2296,6 +2296,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                  'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.finish': ( 'api/stages.html#diffuserstagerun.finish',
                                                                                                                   'fourier_workbench/training/stages.py'),
+                                                   'fourier_workbench.training.stages.DiffuserStageRun.guide_steps': ( 'api/stages.html#diffuserstagerun.guide_steps',
+                                                                                                                       'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.load': ( 'api/stages.html#diffuserstagerun.load',
                                                                                                                 'fourier_workbench/training/stages.py'),
                                                    'fourier_workbench.training.stages.DiffuserStageRun.state': ( 'api/stages.html#diffuserstagerun.state',

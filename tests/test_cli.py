@@ -71,6 +71,7 @@ def test_the_demo_writes_everything_it_promises(demo: Path) -> None:
         "corpus/manifest.json",
         "weights/autoencoder.safetensors",
         "weights/diffuser.safetensors",
+        "weights/guide.safetensors",
         "checkpoints",
         "metrics.jsonl",
         "recipe.json",

@@ -236,9 +236,14 @@ class DiffuserStageRun(DiffuserSteps):
 
     guide: dict[str, Tensor] | None = None  # averaged weights of early on
 
+    @property
+    def guide_steps(self) -> int:
+        """Steps after which the guide is kept."""
+        return max(1, round(self.stage.guide_at * self.steps))
+
     def step(self, step: int) -> dict[str, Any]:
         values = super().step(step)
-        if self.stage.guide_at and step + 1 == max(1, round(self.stage.guide_at * self.steps)):
+        if self.stage.guide_at and step + 1 == self.guide_steps:
             self.guide = {name: value.clone() for name, value in self.average.state.items()}
         return values
 
@@ -270,7 +275,7 @@ class DiffuserStageRun(DiffuserSteps):
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
-        about, guide = {"steps": self.steps, "stage": self.name}, self.early()
-        save_diffuser(directory.weights, self.averaged(), self.schedule, about)
+        guide = self.early()
+        save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
         if guide is not None:
-            save_diffuser(directory.weights, guide, self.schedule, about, "guide")
+            save_diffuser(directory.weights, guide, self.schedule, {"steps": self.guide_steps, "stage": self.name}, "guide")
