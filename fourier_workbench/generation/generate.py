@@ -199,10 +199,7 @@ class Generator(_Controls):
             batches = [self._ladders([first + i for i in chunk], seed, move, phis, trace, bar.update) for chunk in chunks]
         ladders = torch.cat([final for final, _ in batches])
         result = self.decode(ladders, recovering, seed=seed, indices=range(first, first + n), kind="sample")
-        trajectory = None
-        if trace:
-            noisy, clean = (torch.cat([steps[k] for _, steps in batches], 1) for k in (0, 1))
-            trajectory = Trajectory(phis, noisy, clean)
+        trajectory = Trajectory(phis, *(torch.cat([steps[k] for _, steps in batches], 1) for k in (0, 1))) if trace else None
         settings = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
                     "recovering": asdict(recovering)}
         return SampleResult(**{**vars(result), "trajectory": trajectory, "settings": settings})
