@@ -12,7 +12,7 @@ help:            ## this list
 
 setup: $(READY)  ## .venv/ with the workbench and all extras, at the versions of constraints.txt
 
-demo: $(READY)   ## train a model on embedded data, sample crystals, write runs/demo/ (a quarter of an hour on two idle cores)
+demo: $(READY)   ## train a model on embedded data, sample crystals, write runs/demo/ (about ten minutes on two cores)
 	$(BIN)/fwb demo
 
 lab: $(READY)    ## JupyterLab, opened on the first tutorial

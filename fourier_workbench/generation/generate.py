@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from jaxtyping import Complex64
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..crystal import Crystal
@@ -32,7 +32,7 @@ from ..training.checkpoints import load_autoencoder, load_diffuser
 from ..training.configuration import Recipe
 
 # %% auto #0
-__all__ = ['Recovering', 'join', 'Generator', 'shipped', 'load_generator']
+__all__ = ['Part', 'Recovering', 'join', 'Generator', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/61_generate.ipynb #cadaf09d
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Recovering:
 def join(parts: Sequence[Decoded]) -> Decoded:
     """Batches of decoded ladders as one."""
     return Decoded(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+Part = TypeVar("Part", bound=nn.Module)
+_UNTRAINED = "diffuser yet; train one with `fwb train`"
 
 
 def _chunks(n: int, size: int) -> Iterator[range]:
@@ -85,10 +89,6 @@ class _Models:
             if model is not None:
                 model.to(device)
         return self
-
-    @property
-    def _name(self) -> str:
-        return str(self.directory or "this generator")
 
     @property
     def device(self) -> torch.device:
@@ -151,24 +151,26 @@ class _Controls(_Decoding):
         return self._named(self.decode(self.encode(crystals), recovering, kind="reconstructed"), n=len(crystals))
 
     def _noise(self, seed: int, indices: Sequence[int]) -> LadderNoise:
-        if self.schedule is None:
-            raise CheckpointError(f"{self._name} holds no diffuser yet; train one with `fwb train`")
-        return LadderNoise(self.schedule.tau, self.autoencoder.selector, sample_generators(seed, indices))
+        schedule = self._there(self.schedule, _UNTRAINED)
+        return LadderNoise(schedule.tau, self.autoencoder.selector, sample_generators(seed, indices))
 
     def _steered(self, guidance: float | None) -> tuple[Denoise, float]:
         """The diffuser's estimates, led on from the guide's by a weight (the recipe's where none is given), and that weight."""
-        if self.diffuser is None or self.schedule is None:
-            raise CheckpointError(f"{self._name} holds no diffuser yet; train one with `fwb train`")
-        plain, stage = denoiser(self.diffuser, self.schedule), self.recipe.diffuser
+        schedule = self._there(self.schedule, _UNTRAINED)
+        plain = denoiser(self._there(self.diffuser, _UNTRAINED), schedule)
         if guidance is None:
-            guidance = 1.0 if stage is None or self.guide is None else stage.guidance
-        if guidance == 1:
-            return plain, 1.0
+            guidance = 1.0 if self.recipe.diffuser is None else self.recipe.diffuser.guidance
         if guidance <= 0:
             raise RecipeError(f"guidance must be positive; got {guidance}")
-        if self.guide is None:
-            raise CheckpointError(f"{self._name} holds no guide; train one with diffuser.guide_at, or use guidance=1")
-        return guided(plain, denoiser(self.guide, self.schedule), guidance), guidance
+        if guidance == 1:
+            return plain, 1.0
+        guide = self._there(self.guide, "guide; train one with diffuser.guide_at, or use guidance=1")
+        return guided(plain, denoiser(guide, schedule), guidance), guidance
+
+    def _there(self, part: Part | None, otherwise: str) -> Part:
+        if part is None:
+            raise CheckpointError(f"{self.directory or 'this generator'} holds no {otherwise}")
+        return part
 
     @staticmethod
     def _named(result: SampleResult, **settings: Any) -> SampleResult:

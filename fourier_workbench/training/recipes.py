@@ -60,7 +60,7 @@ def paper_7cubed() -> Recipe:
 
 # %% ../../nbs/api/51_recipes.ipynb #01b50bb3
 def laptop() -> Recipe:
-    """Two CPU cores, a quarter of an hour, small crystals: 5³ modes on 1/24."""
+    """Two CPU cores, about ten minutes, small crystals: 5³ modes on 1/24."""
     shape = TransformerConfig(
         d_head=12, n_heads=3, n_layers=3, modulus_gating=True, value_rotation=True, places="even", key_bias=True
     )

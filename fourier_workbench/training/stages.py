@@ -234,7 +234,7 @@ class DiffuserSteps(DiffuserTraining):
 class DiffuserStageRun(DiffuserSteps):
     """Stage two as the loop wants it: state with the schedule, the guide on the way, and the finished weights."""
 
-    guide: dict[str, Tensor] | None = None  # averaged weights of early on
+    guide: dict[str, Shaped[Tensor, "..."]] | None = None  # averaged weights of early on
 
     @property
     def guide_steps(self) -> int:
@@ -276,6 +276,6 @@ class DiffuserStageRun(DiffuserSteps):
     def finish(self, directory: RunDirectory) -> None:
         """Write the weights that are used afterwards."""
         guide = self.early()
-        save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
-        if guide is not None:
+        if guide is not None:  # first: where there is a diffuser, its guide must be
             save_diffuser(directory.weights, guide, self.schedule, {"steps": self.guide_steps, "stage": self.name}, "guide")
+        save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
