@@ -7,11 +7,12 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from time import monotonic
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from build_docs import PACKAGES, SITE, MissingPackage, fetch
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request
 
 from browser import Browser
 from project import ROOT
@@ -95,13 +96,20 @@ def test_every_name_is_documented_and_leads_back_to_the_paper(site: Path) -> Non
 
 def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:
     page = browser.page()
-    wrong = []
+    wrong: list[tuple] = []
+    waited_for: set[Request] = set()
+    page.on("request", lambda request: waited_for.add(request))
+    for ended in ("requestfinished", "requestfailed"):
+        page.on(ended, lambda request: waited_for.discard(request))
     for path in pages(site):
         page.goto(path.as_uri(), wait_until="load")
         if page.locator(".plotly-figure").count():
             page.locator(".plotly-figure .main-svg").first.wait_for(state="attached")
         if page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
             page.locator(".fw, .jupyter-widgets").first.wait_for(state="attached")
+        patience = monotonic() + 20
+        while waited_for and monotonic() < patience:  # a script that is fetched when one leaves would count as failed
+            page.wait_for_timeout(5)
         if browser.complaints() or browser.blocked or browser.failed:
             wrong.append((path.relative_to(site).as_posix(), browser.complaints()[:2], browser.blocked[:2], browser.failed[:2]))
             browser.console.clear(), browser.blocked.clear(), browser.failed.clear()
