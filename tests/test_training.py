@@ -20,6 +20,7 @@ from fourier_workbench.training import fit, fit_autoencoder, load_autoencoder, l
 from fourier_workbench.training.checkpoints import RunDirectory, load_checkpoint
 from fourier_workbench.training.configuration import FineTuneStage, Recipe
 from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.training.loop import TrainingLoop
 from fourier_workbench.training.recipes import laptop
 
 
@@ -93,6 +94,19 @@ def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
     assert all(torch.equal(value, killed[f"guide.{name}"]) for name, value in guide.items())
     assert torch.equal(guide["tau"], diffuser["tau"])
     assert not torch.equal(guide["network.tokens"], diffuser["network.tokens"])
+
+
+def test_a_stop_while_a_checkpoint_is_written_is_not_lost(corpus, tmp_path, monkeypatch):
+    run, save = RunDirectory(tmp_path / "run"), TrainingLoop.save
+
+    def stopped_meanwhile(loop):
+        save(loop)
+        run.answer("stop")
+
+    monkeypatch.setattr(TrainingLoop, "save", stopped_meanwhile)
+    at = lambda stage, step: run.answer("checkpoint") if step == 4 else None  # noqa: E731
+    assert fit_autoencoder(tiny(), corpus, run.path, progress=False, callback=at) is None
+    assert load_checkpoint(run.checkpoints / "autoencoder" / "latest", "autoencoder")[1]["step"] < 8
 
 
 def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, tmp_path):

@@ -177,8 +177,9 @@ class _Steered(_Resumable):
             return False
         command = self.stage.fabric.broadcast(self.directory.command())
         if command == "checkpoint":
+            if self.lead:
+                self.directory.answer("run")  # before: what is asked while files are written must not be lost
             self.save()
-            self.directory.answer("run")
         if command == "pause":
             self.save()
             self.report("paused", bar)
