@@ -22,6 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from kernels import kernel
 from project import BUILD, LIBRARY, NOTEBOOKS, ROOT, notebooks
 
 EXECUTED = BUILD / "executed"
@@ -70,14 +71,9 @@ def run(path: Path) -> Path:
     "Execute the notebook at `path` in its own folder; the copy with outputs replaces the one kept before."
     notebook = nbformat.read(path, as_version=4)
     environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "IN_TEST": "1"}
-    runner = Runner(
-        notebook,
-        timeout=CONFIG["cell_timeout"],
-        kernel_name="python3",
-        store_widget_state=True,
-        resources={"metadata": {"path": str(path.parent)}},
-    )
-    runner.execute(env=environment)
+    options = {"timeout": CONFIG["cell_timeout"], "kernel_name": "python3", "store_widget_state": True}
+    with kernel(path.parent, environment) as started:
+        Runner(notebook, km=started, resources={"metadata": {"path": str(path.parent)}}, **options).execute(env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata["fourier_workbench"] = {"key": key(path)}

@@ -1,0 +1,115 @@
+"""Kernels that are there at once: forks of a process that has imported the large libraries of others already.
+
+A hundred notebooks would each spend seconds on importing the same. Ours is imported in the fork, as everything a notebook does
+happens there. On other systems than Linux kernels start as Jupyter starts them.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from time import sleep
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+
+IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "scipy.stats", "scipy.optimize", "pymatgen.symmetry.analyzer",
+            "pymatgen.io.cif", "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects", "skimage.measure", "ase",
+            "jaxtyping", "pydantic", "tqdm.auto", "ipykernel.kernelapp")  # fmt: skip
+
+
+class ForkedKernel(AsyncKernelManager):
+    "A kernel somebody else has started, of which the number of its process is known."
+
+    pid = 0
+    has_kernel = True
+
+    async def _async_is_alive(self) -> bool:
+        "Whether the process is there: clients ask by this name, others by the next."
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    is_alive = _async_is_alive
+
+    def end(self) -> None:
+        "End the kernel, and what it has started in its session."
+        with suppress(ProcessLookupError):
+            for number in (signal.SIGTERM, *[signal.SIGKILL] * 100):
+                os.killpg(self.pid, number)
+                sleep(0.05)
+
+
+@cache
+def server() -> tuple[subprocess.Popen[str], Lock]:
+    "The process that forks, one for each that asks; it ends with its standard input."
+    command = [sys.executable, "-P", __file__]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    atexit.register(process.stdin.close)
+    return process, Lock()
+
+
+@contextmanager
+def kernel(folder: Path, environment: dict[str, str]) -> Iterator[AsyncKernelManager | None]:
+    "A kernel that works in `folder`; None where Jupyter is to start one itself."
+    if not sys.platform.startswith("linux"):
+        yield None
+        return
+    process, alone = server()
+    assert process.stdin is not None and process.stdout is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        manager = ForkedKernel(connection_file=f"{scratch}/kernel.json", transport="ipc")
+        manager.write_connection_file()
+        job = {"connection": manager.connection_file, "folder": str(folder), "environment": environment}
+        with alone:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            manager.pid = int(process.stdout.readline())
+        try:
+            yield manager
+        finally:
+            manager.end()
+            manager.cleanup_connection_file()
+
+
+def become(job: dict[str, Any]) -> None:
+    "Be a kernel, until it is shut down."
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0), os.dup2(2, 1)
+    os.chdir(job["folder"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    sys.argv = ["ipykernel_launcher", "-f", job["connection"]]
+    ours = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends when its parent does
+    import_module("ipykernel.kernelapp").IPKernelApp.launch_instance([*sys.argv[1:], ours])
+
+
+def serve() -> None:
+    "Fork a kernel for every line of the standard input, and say its number."
+    for name in IMPORTED:
+        import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            become(json.loads(line))
+            return
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
