@@ -46,6 +46,8 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
     "raw_lattice": {"autoencoder__loss__standardise_lattice": False, "autoencoder__loss__lattice_weight": 1.0},
     "no_zero_mode_weight": {"autoencoder__loss__zero_mode_weight": 0.0},
     "origin_shift": {"autoencoder__origin_shift": True},
+    "inversion": {"autoencoder__inversion": True},
+    "axes": {"autoencoder__axes": True},
     "no_ema": {"autoencoder__ema": 0.0},
     "adam": {"autoencoder__optimiser__name": "adam"},
     "penalty_0.05": {"autoencoder__loss__penalty_weight": 0.05},

@@ -1784,6 +1784,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                          'fourier_workbench/training/configuration.py'),
                                                           'fourier_workbench.training.configuration.AutoencoderStage.__post_init__': ( 'api/configuration.html#autoencoderstage.__post_init__',
                                                                                                                                        'fourier_workbench/training/configuration.py'),
+                                                          'fourier_workbench.training.configuration.AutoencoderStage.changes': ( 'api/configuration.html#autoencoderstage.changes',
+                                                                                                                                 'fourier_workbench/training/configuration.py'),
                                                           'fourier_workbench.training.configuration.DiffuserStage': ( 'api/configuration.html#diffuserstage',
                                                                                                                       'fourier_workbench/training/configuration.py'),
                                                           'fourier_workbench.training.configuration.DiffuserStage.__post_init__': ( 'api/configuration.html#diffuserstage.__post_init__',

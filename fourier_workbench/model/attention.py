@@ -150,13 +150,14 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "B T 2D"], controls: BlockControls) -> Float[Tensor, "B T 2D"]:
         batch, tokens, _ = x.shape
         angles = token_phases(controls.phases, self.base_angle, self.value_angle)
-        phases = torch.stack([angles.cos(), angles.sin()], -1).flatten(-2)
+        cos, sin = angles.cos(), angles.sin()
+        phases = torch.stack([cos, sin], -1).flatten(-2)
         qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, -1)
         # angles and phases are single precision under autocast too; only their product with the features is cast back
         q, k, v = complex_multiply(qkv, phases).to(qkv.dtype).permute(2, 0, 3, 1, 4).unbind(0)
         out = self._weigh(q, k, v).transpose(1, 2)
         if self.value_rotation:
-            conjugate = phases[..., 2, :, :].unflatten(-1, (-1, 2)) * phases.new_tensor([1.0, -1.0])
+            conjugate = torch.stack([cos[..., 2, :, :], -sin[..., 2, :, :]], -1)
             out = complex_multiply(out.contiguous(), conjugate.flatten(-2)).to(out.dtype)
         if controls.head_scale is not None:
             out = out * controls.head_scale[..., None, :, None]

@@ -54,7 +54,9 @@ class AutoencoderStage:
     prune_every: int = 100
     prune_until: float = 1.0  # share of the steps after which the ladder has its final size
     cyclic_slots: bool = True  # species start at a random slot each time a crystal is drawn (Table 6)
-    origin_shift: bool = False  # random origin each time a crystal is drawn
+    origin_shift: bool = False  # random origin each time a crystal is drawn, as the next two
+    inversion: bool = False  # the crystal or its mirror image
+    axes: bool = False  # axes exchanged and reversed
     ema: float = 0.0  # decay of the averaged weights; 0 for none
 
     def __post_init__(self):
@@ -66,6 +68,13 @@ class AutoencoderStage:
             raise RecipeError(
                 "steps, batch_size and prune_every must be at least 1, prune_until in (0, 1], ema in [0, 1)"
             )
+
+    @property
+    def changes(self) -> dict[str, bool]:
+        """What is drawn anew each time a crystal is taken: arguments of `CrystalTensors.batch`."""
+        return {
+            "cyclic": self.cyclic_slots, "origin_shift": self.origin_shift, "inversion": self.inversion, "axes": self.axes,
+        }
 
 # %% ../../nbs/api/51_configuration.ipynb #ff9fb270
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def cost(recipe: Recipe, machine: Machine | str | None = None, devices: int = 1)
     if second is not None:
         width = second.model.transformer.d_model
         work = diffuser_work(second.model, **engine)
-        redrawn = first.cyclic_slots or first.origin_shift  # ladders are then made anew each epoch, by half the autoencoder
+        redrawn = any(first.changes.values())  # ladders are then made anew each epoch, by half the autoencoder
         beside = redrawn * coder.forward / 2 + second.model.self_conditioning * work.forward / 2
         stages.append(_stage("diffuser", work, width, second.batch_size, second.steps, on, devices, beside))
         if recipe.fine_tune is not None:

@@ -38,16 +38,17 @@ class Ladders:
         self, model: Autoencoder, crystals: CrystalTensors, recipe: Recipe, fabric: Fabric | None = None, room: float = 2e9
     ):
         self.model, self.crystals, self.seed, self.fabric = model.eval(), crystals, recipe.seed, fabric
-        self.cyclic, self.shift = recipe.autoencoder.cyclic_slots, recipe.autoencoder.origin_shift
+        self.changes = recipe.autoencoder.changes
         self.selector = model.selector
-        self.fits = len(crystals) * int(self.selector.sum()) * 8 < room and not (self.cyclic or self.shift)
+        self.fits = len(crystals) * int(self.selector.sum()) * 8 < room and not any(self.changes.values())
+        self._places = torch.nonzero(self.selector).flatten()  # once: to find them waits for the device
         if not self.fits:  # the encoder runs at every step, so it is worth its compilation
             accelerate(model, recipe.engine, self.selector.device)
 
     @torch.no_grad()
     def encode(self, index: Int64[Tensor, " b"], epoch: int = 0) -> Complex64[Tensor, "b C"]:
         """Means of some crystals."""
-        batch = self.crystals.batch(index, seed=self.seed, epoch=epoch, cyclic=self.cyclic, origin_shift=self.shift)
+        batch = self.crystals.batch(index, seed=self.seed, epoch=epoch, **self.changes)
         with self.fabric.autocast() if self.fabric is not None else nullcontext():
             return self.model.encode(batch.lattice, batch.species, batch.coefficients)
 
@@ -88,5 +89,5 @@ class TrainingLadders(Ladders):
         if self.kept is None:
             return self.encode(index, epoch)
         means = self.kept.new_zeros(len(index), len(self.selector))
-        means[:, self.selector] = self.kept[index.to(self.kept.device)]
+        means.index_copy_(1, self._places, self.kept[index.to(self.kept.device)])
         return means

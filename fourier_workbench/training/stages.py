@@ -60,9 +60,7 @@ class AutoencoderTraining(Trained):
             self._prune(step)
         index, epoch = self.batches.at(step)
         share, weight = share_of(self.fabric, len(index))
-        batch = self.crystals.batch(
-            index[share], seed=self.seed, epoch=epoch, cyclic=stage.cyclic_slots, origin_shift=stage.origin_shift
-        )
+        batch = self.crystals.batch(index[share], seed=self.seed, epoch=epoch, **stage.changes)
         generator = step_generator(self.seed, 1, step, device)
         noise = torch.randn(len(index), 2 * stage.model.n_channels, generator=generator, device=device)[share]
         lattice, tokens = model.standardise(batch.lattice), model.token_coefficients(batch.coefficients)
@@ -185,7 +183,7 @@ class DiffuserTraining(Trained):
 @torch.no_grad()
 def binned(phi: Float[Tensor, " b"], rmse: Float[Tensor, " B"], signal: Float[Tensor, " B"]) -> dict[str, Tensor]:
     """Sums and counts of the noise error by φ-bin, and of the signal error in the first bin (paper H)."""
-    place = torch.tensor([phi_bin(level) for level in phi.cpu().expand(len(rmse)).tolist()]).to(rmse.device)
+    place = phi_bin(phi).expand(len(rmse)).to(rmse.device)
     out = {"bin_0_signal": (signal * (place == 0)).sum()}  # by product: picking elements would wait for the device
     for i in range(len(PHI_EDGES) - 1):
         out |= {f"bin_{i}": (rmse * (place == i)).sum(), f"bin_{i}_n": (place == i).sum()}

@@ -166,7 +166,8 @@ def certificate(source: Source) -> dict[str, Any]:
                 "count": "species and atom counts disagree: try another policy",
                 "budget": "too many atoms of one species: raise max_atoms", "too_close": "atoms too close: lower min_distance"}
     if reason is None:
-        words = f"accepted: what was found has the given coefficients within {residual:.1e} of their norm"
+        how = f"within {residual:.1e} of their norm" if residual > 1e-7 else "to single precision"
+        words = f"accepted: what was found has the given coefficients {how}"
     else:
         words = f"rejected ({reason}, relative residual {residual:.2g}): {remedies.get(reason, 'see its reason')}"
     return {"accepted": reason is None, "residual": float(f"{residual:.3g}"), "words": words}
