@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -133,16 +134,21 @@ def imports(path: Path, nested: bool) -> set[str]:
     return found - set(sys.stdlib_module_names) - {"fourier_workbench"}
 
 
+@cache
+def owners() -> dict[str, set[str]]:
+    "Which distributions a top-level name comes from; asked once, since every installed file is looked at."
+    return {module: {canonicalize_name(name) for name in found} for module, found in packages_distributions().items()}
+
+
 @pytest.mark.parametrize(
     "path", [pytest.param(p, id=str(p.relative_to(LIBRARY))) for p in sorted(LIBRARY.rglob("*.py"))]
 )
 def test_what_is_imported_is_declared(path: Path) -> None:
-    owners = {module: {canonicalize_name(name) for name in found} for module, found in packages_distributions().items()}
     # These come with JupyterLab and anywidget, and go where they go.
     carried = {"IPython", "ipykernel", "jupyter_client", "nbformat", "nbclient", "traitlets"}
     core, every = names(requirements()), names(requirements(*EXTRAS))
-    at_import = {name for name in imports(path, nested=False) - carried if not owners.get(name, set()) & core}
-    ever = {name for name in imports(path, nested=True) - carried if not owners.get(name, set()) & every}
+    at_import = {name for name in imports(path, nested=False) - carried if not owners().get(name, set()) & core}
+    ever = {name for name in imports(path, nested=True) - carried if not owners().get(name, set()) & every}
     assert not at_import, f"imported with the module but not among settings.ini's requirements: {at_import}"
     assert not ever, f"in no requirement of settings.ini: {ever}"
 
