@@ -28,8 +28,9 @@ Devices = Annotated[int | None, tyro.conf.arg(aliases=["--processes"])]
 def prepare(
     source: str, out: Path, /, bpd: int = 9, grid: int = 48,
     truncation: Literal["cubic", "spherical", "hybrid"] = "cubic", cell: Literal["given", "niggli", "standard"] = "given",
-    split: Literal["formula", "paper", "given"] = "formula", recovery: Literal["paper", "robust", "none"] = "paper",
-    shear: bool = False, hull: Path | None = None, max_sites: int | None = None, limit: int | None = None,
+    split: Literal["formula", "paper", "given"] = "formula", recovery: Literal["paper", "robust", "none"] = "robust",
+    shear: bool = False, elements: Literal["paper", "all"] = "paper", hull: Path | None = None,
+    max_sites: int | None = None, limit: int | None = None,
     workers: int = os.cpu_count() or 1, scheduler: str | None = None,
 ) -> None:
     """Filter, deduplicate and split crystals into a corpus.
@@ -45,7 +46,8 @@ def prepare(
         split: train, val and test by reduced formula, as the paper does, or as the source says (property split).
         recovery: leave out crystals that this recovery cannot give back; none keeps them.
         shear: keep what another cell of the same lattice can give back, in that cell.
-        hull: Parquet file of immutable_id and dft_hull, joined by id.
+        elements: all up to bismuth, or those the paper keeps (no noble gases, no f-block).
+        hull: Parquet file, a folder of them or hf:OWNER/NAME with immutable_id and dft_hull, joined by id.
         max_sites: leave out larger cells.
         limit: take the first entries only.
         workers: processes.
@@ -56,7 +58,7 @@ def prepare(
 
     corpus = prepare_corpus(source, out, FourierBasis(bpd, truncation), grid, workers=workers, cell=cell, split=split,
                             recovery=None if recovery == "none" else recovery, max_sites=max_sites, limit=limit,
-                            shear=shear, hull=hull, scheduler=scheduler)
+                            shear=shear, hull=hull, elements=elements, scheduler=scheduler)
     funnel = corpus.funnel
     print(f"{funnel['in']} in, {funnel['kept']} kept in {out}")
     for reason, n in funnel["rejected"].items():

@@ -222,6 +222,14 @@ def test_cells_are_reduced_when_asked(tmp_path):
     assert len(corpus[0].crystal) == 1
 
 
+def test_elements_the_paper_leaves_out_are_kept_when_asked(tmp_path):
+    cells = [Crystal(np.eye(3) * 4, [z], [[0, 0, 0]]) for z in (57, 54, 26, 92)]
+    plain = prepare_corpus(cells, tmp_path / "paper", FourierBasis(5), 24, progress=False)
+    every = prepare_corpus(cells, tmp_path / "all", FourierBasis(5), 24, elements="all", progress=False)
+    assert plain.funnel["rejected"] == {"f_block": 2, "noble_gas": 1} and len(plain) == 1
+    assert every.funnel["rejected"] == {"heavy_element": 1} and len(every) == 3
+
+
 def test_limit_and_max_sites(tmp_path, table):
     corpus = prepare_corpus(table, tmp_path / "c", limit=30, max_sites=2, **OPTIONS)
     assert corpus.funnel["in"] == 30

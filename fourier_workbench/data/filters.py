@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -65,10 +66,14 @@ def too_close(crystal: Crystal, minimum: float = 0.5) -> str | None:
     return "too_close" if near < minimum else None
 
 
-def paper_filters(max_sites: int | None = None) -> tuple[Filter, ...]:
-    """The filters of App. A that look at one crystal, the cheap ones first; optionally a limit of size."""
+def paper_filters(max_sites: int | None = None, elements: Literal["paper", "all"] = "paper") -> tuple[Filter, ...]:
+    """The filters of App. A that look at one crystal, the cheap ones first; optionally a limit of size.
+
+    `elements`: the paper leaves out noble gases and the f-block; `"all"` keeps them up to bismuth, the model's last class.
+    """
     size = (partial(too_large, max_sites=max_sites),) if max_sites else ()
-    return (f_block, noble_gas, heavy_element, too_many_species, *size, too_close)
+    left_out = (f_block, noble_gas) if elements == "paper" else ()
+    return (*left_out, heavy_element, too_many_species, *size, too_close)
 
 
 def first_reason(crystal: Crystal, filters: Sequence[Filter]) -> str | None:

@@ -67,6 +67,7 @@ class _Options:
     recovery: Method | None
     shear: bool = False
     hull: str | None = None
+    elements: Literal["paper", "all"] = "paper"
 
     @property
     def basis(self) -> FourierBasis:
@@ -97,7 +98,7 @@ def _filter_part(part: Part, number: int, work: Path, options: _Options) -> None
     """Read one part, write what is kept and what is rejected. A pure function of the part and the options."""
     rejected: list[tuple[str, str, str, int | None]] = []
     kept: list[Sample] = []
-    filters = paper_filters(options.max_sites)
+    filters = paper_filters(options.max_sites, options.elements)
     for sample in read_part(part, lambda name, reason, detail: rejected.append((name, reason, detail, None))):
         try:
             crystal = _chosen_cell(sample.crystal.right_handed(), options.cell)
@@ -183,14 +184,14 @@ def prepare_corpus(
     workers: int = 1, scheduler: Any = None, cell: Literal["given", "niggli", "standard"] = "given", deduplicate: bool = True,
     split: Literal["formula", "paper", "given"] = "formula", max_sites: int | None = None, limit: int | None = None,
     recovery: Method | None = "robust", shear: bool = False,
-    hull: str | Path | None = None, progress: bool = True,
+    hull: str | Path | None = None, elements: Literal["paper", "all"] = "paper", progress: bool = True,
 ) -> Corpus:
     """Filter, deduplicate and split a source into a corpus at `out_dir` (paper 6.1, App. A).
 
     `basis` and `grid` are those with which crystals must be recoverable by `recovery` (None: do not ask);
     with `shear` one that is not may be kept in another cell of its lattice in which it is, marked by the property
     `sheared`. `hull` is a table of `immutable_id` and `dft_hull` (eV an atom): a Parquet file, a folder of them or
-    `hf:OWNER/NAME`; it is joined to the properties by id.
+    `hf:OWNER/NAME`; it is joined to the properties by id. `elements`: all up to bismuth, or those the paper keeps.
     `workers` processes, or a Dask `scheduler` (address or client), share the work; the result is the same bit for bit.
     `limit` takes the first entries only. A run that was stopped resumes where it was when called again with the same arguments,
     and a finished corpus is opened. Raises `SourceError` for a source that cannot be read and `CorpusError` when
@@ -199,11 +200,11 @@ def prepare_corpus(
     check_grid(grid, basis)
     for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")),
                                  ("split", split, ("formula", "paper", "given")),
-                                 ("recovery", recovery, ("paper", "robust", None))):
+                                 ("recovery", recovery, ("paper", "robust", None)), ("elements", elements, ("paper", "all"))):
         if value not in allowed:
             raise CorpusError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     options = _Options(basis.bpd, basis.truncation, grid, cell, deduplicate, split, max_sites, limit, recovery, shear,
-                       None if hull is None else check_hull(hull))
+                       None if hull is None else check_hull(hull), elements)
     out, opened = Path(out_dir).expanduser(), open_source(source, _PART_SIZE).head(limit)
     manifest = _manifest(opened, options)
     if _claim(out, manifest):
@@ -233,7 +234,7 @@ def _manifest(source: Source, options: _Options) -> dict:
             "entries": len(source), "options": asdict(options)}
 
 
-_OLDER = {"shear": False, "hull": None}  # options that corpora of earlier versions do not name
+_OLDER = {"shear": False, "hull": None, "elements": "paper"}  # options that corpora of earlier versions do not name
 
 
 def _claim(out: Path, manifest: dict) -> bool:
