@@ -28,7 +28,7 @@ docs: $(READY)   ## the rendered site in _docs/, nothing in it fetched from else
 readme: $(READY) ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/build_readme.py
 
-# The others take data of one's own: their first lines say which.
+# The others take data of one's own, or hours: their first lines say which.
 bench: $(READY)  ## the benchmarks that need no data, each printing its ratios
 	for name in cost loader memory paper_size preparation recovery sampling symmetry training_speed truncation views; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -8,10 +8,10 @@ Crystals of all elements up to bismuth are prepared in the primitive cell of the
 with 128 channels kept and a tenth of its penalty, is trained for so many minutes of processor time and gives back the crystals of
 the test split. A crystal that cannot be encoded or does not come back counts as a failure; those that preparation rejects are not
 among them, and are counted beside (`rejected`). *Exact*: all species and all atoms on their nodes. *Match*: StructureMatcher
-(ltol 0.3, stol 0.5, angle 10°) against the crystal as prepared; the RMS displacement of those that match in units of (V/N)^(1/3). *R* is the
-ladder's signal against its noise; the paper implies 20 to 40, and a greater `--penalty` lowers it. CDVAE's and FTCP's figures are
-those of CDVAE's paper (arXiv 2110.06197), on the whole test sets. The same command goes on where it was stopped; the result is
-written to OUT/reconstruction.json.
+(ltol 0.3, stol 0.5, angle 10°) against the crystal as prepared; the RMS displacement of those that match in units of (V/N)^(1/3).
+*R* is the ladder's signal against its noise; the paper implies 20 to 40, and a greater `--penalty` lowers it. CDVAE's and FTCP's
+figures are those of CDVAE's paper (arXiv 2110.06197), on the whole test sets. The same command goes on where it was stopped; the
+result is written to OUT/reconstruction.json.
 """
 
 import argparse
