@@ -119,7 +119,7 @@ def diffuser(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
         return DiffuserStageRun(recipe, stage, base.autoencoder, crystals, make_fabric())
 
     stage, steps, _ = timed(make, args.seconds)
-    generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe, guide=stage.early())
+    generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe, guide=stage.early()).to(stage.fabric.device)
     out: dict[str, float] = {"steps": steps}
     for name, how in DRAWS.items():
         table = generator.sample(args.drawn, 0, progress=False, **how).table

@@ -83,7 +83,7 @@ def train(
     from fourier_workbench.data import Corpus
     from fourier_workbench.errors import RunError
     from fourier_workbench.training import Run, get_recipe, override
-    from fourier_workbench.training.worker import train_all
+    from fourier_workbench.training.worker import in_charge, train_all
 
     chosen = get_recipe(recipe or load_settings().recipe)
     chosen = chosen if seed is None else override(chosen, seed=seed)
@@ -93,7 +93,9 @@ def train(
         return
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; give a directory for the run")
-    if not train_all(chosen, prepared, run, devices, nodes):
+    with in_charge(run):
+        done = train_all(chosen, prepared, run, devices, nodes)
+    if not done:
         raise RunError(f"training in {run} was stopped; the same command goes on")
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
@@ -119,9 +121,14 @@ def sample(
         policy: who is believed when a slot's class and its count disagree.
         formats: what to write.
     """
+    import torch
+
+    from fourier_workbench.errors import RunError
     from fourier_workbench.generation import Recovering, load_generator
 
-    generator = load_generator(run)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; give a directory for the samples")
+    generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
     result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
                               recovering=Recovering(policy=policy))
@@ -161,6 +168,7 @@ def evaluate(
     from fourier_workbench.generation.report import evaluation_page
     from fourier_workbench.generation.statistics import THRESHOLDS
 
+    samples = samples.resolve()  # the folder one is in has no name by itself
     out = out or samples.with_name(samples.name + "-evaluation")
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is a file; give a directory for the results")

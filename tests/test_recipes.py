@@ -16,7 +16,15 @@ from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, Di
 from fourier_workbench.model.attention import control_shapes
 from fourier_workbench.model.engine import EngineConfig, accelerate
 from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.cost import MACHINES, Machine, autoencoder_work, cost, diffuser_work, machine_named
+from fourier_workbench.training.cost import (
+    MACHINES,
+    Machine,
+    autoencoder_work,
+    cost,
+    diffuser_work,
+    machine_named,
+    this_machine,
+)
 from fourier_workbench.training.losses import AutoencoderLoss, autoencoder_loss
 from fourier_workbench.training.paper_tables import COLUMNS, TABLES, paper_table, row_recipe
 from fourier_workbench.training.recipes import RECIPES, get_recipe, h200, laptop, paper_baseline, workstation
@@ -144,6 +152,16 @@ def test_machines_are_named_or_measured() -> None:
         cost(laptop(), "abacus")
     with pytest.raises(RecipeError, match="must be positive"):
         Machine("none", 0.0, 1.0, 1.0)
+
+
+def test_a_gpu_is_measured_by_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    "A process that has touched a GPU may keep the one that is to train from it."
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda *_: pytest.fail("measured here"))
+    this_machine.cache_clear()
+    found = this_machine(half_precision=True)
+    this_machine.cache_clear()
+    assert found.measured and found.flops > 1e8  # the other process finds the CPU of this machine
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -20,6 +20,7 @@ from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import Recipe, Run, override, recipes
 from fourier_workbench.training.probe import load_probe, probed_steps
 from fourier_workbench.training.processes import process_started, write_json
+from fourier_workbench.training.worker import in_charge
 
 PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
 METALS = [3, 11, 12, 19, 20, 21, 22, 23, 24, 25, 26, 27]
@@ -100,13 +101,23 @@ def test_pause_checkpoint_stop_and_resume(started) -> None:
     until(lambda: run.status.step > 0)
     run.pause()
     until(lambda: run.status.state == "paused")
-    step = run.status.step
+    step, latest = run.status.step, run.directory / "checkpoints" / "autoencoder" / "latest.json"
+    written = latest.stat().st_mtime_ns
+    run.checkpoint()
+    until(lambda: latest.stat().st_mtime_ns > written)
+    time.sleep(0.5)
+    assert run.status.state == "paused" and run.status.step == step, "a checkpoint does not end a pause"
     run.resume()
     until(lambda: run.status.step > step)
+    plan = (run.directory / "run.json").read_bytes()
     with pytest.raises(RunError, match="going on"):
-        Run.start(run.recipe, json.loads((run.directory / "run.json").read_text())["corpus"], run.directory)
+        Run.start(run.recipe, json.loads(plan)["corpus"], run.directory, devices=2)
+    with pytest.raises(RunError, match="going on"), in_charge(run.directory):
+        pytest.fail("two would train in one directory")
+    assert (run.directory / "run.json").read_bytes() == plan
+    written = latest.stat().st_mtime_ns
     run.checkpoint()
-    until(lambda: (run.directory / "checkpoints" / "autoencoder" / "latest.json").is_file())
+    until(lambda: latest.stat().st_mtime_ns > written)
     run.stop()
     until(lambda: run.status.state == "stopped")
     with pytest.raises(RunError, match="cannot pause"):
@@ -121,6 +132,31 @@ def test_pause_checkpoint_stop_and_resume(started) -> None:
     assert "without a word" in (run.status.error or "")
     with pytest.raises(RunError, match="without a word"):
         run.wait()
+
+
+def test_a_word_given_at_once_is_heard(started) -> None:
+    run = started(tiny_recipe(100_000))
+    run.stop()
+    assert run.wait(300).state == "stopped"
+
+
+def test_a_run_in_the_foreground_is_seen_and_steered_by_others(corpus: Corpus, tmp_path: Path) -> None:
+    tiny_recipe(100_000).to_json(tmp_path / "recipe.json")
+    words = [sys.executable, "-c", "import sys; from fourier_workbench.cli import main; sys.exit(main(sys.argv[1:]))", "train"]
+    what = [corpus.path, tmp_path / "run", "--recipe", tmp_path / "recipe.json", "--devices", "1"]
+    shell = subprocess.Popen([*words, *what], stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: (tmp_path / "run/status.json").is_file() and Run.attach(tmp_path / "run").status.step > 0)
+        run = Run.attach(tmp_path / "run")
+        assert run.status.pid == shell.pid
+        with pytest.raises(RunError, match="going on"):
+            Run.start(tiny_recipe(100_000), corpus, run.directory)
+        run.stop()
+        assert run.wait(300).state == "stopped"
+        assert "the same command goes on" in shell.communicate(timeout=60)[1] and shell.returncode == 2
+        assert run.status.state == "stopped" and not (run.directory / "worker.json").exists()
+    finally:
+        shell.kill()
 
 
 def test_a_run_that_is_done_can_be_extended(started) -> None:
@@ -210,7 +246,8 @@ SRUN = """#!{python}
 import os, subprocess, sys
 nodes, command = int(sys.argv[1].partition("=")[2]), sys.argv[4:]
 about = {{"SLURM_NTASKS": str(nodes), "SLURM_NNODES": str(nodes), "SLURM_NTASKS_PER_NODE": "1", "SLURM_STEP_ID": "0",
-         "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train", "SLURM_NODELIST": "127.0.0.1", "SLURM_LOCALID": "0"}}
+         "SLURM_STEP_NUM_TASKS": str(nodes), "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "interactive",
+         "SLURM_NODELIST": "127.0.0.1", "SLURM_LOCALID": "0"}}
 places = [{{"SLURM_PROCID": str(i), "SLURM_NODEID": str(i)}} for i in range(nodes)]
 tasks = [subprocess.Popen(command, env={{**os.environ, **about, **place}}) for place in places]
 sys.exit(max(task.wait() for task in tasks))

@@ -8,9 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, levels, sample_generators
 from fourier_workbench.errors import CheckpointError, RecipeError
@@ -107,6 +109,18 @@ def test_a_stop_while_a_checkpoint_is_written_is_not_lost(corpus, tmp_path, monk
     at = lambda stage, step: run.answer("checkpoint") if step == 4 else None  # noqa: E731
     assert fit_autoencoder(tiny(), corpus, run.path, progress=False, callback=at) is None
     assert load_checkpoint(run.checkpoints / "autoencoder" / "latest", "autoencoder")[1]["step"] < 8
+
+
+def test_what_was_logged_before_the_first_checkpoint_is_logged_once(corpus, tmp_path):
+    log = RunDirectory(tmp_path / "run").path / "metrics.jsonl"
+    log.write_text('{"stage": "autoencoder", "step": 20, "loss": 1.0}\n{"stage": "autoencoder", "st{"step": 1}\n')
+    assert fit_autoencoder(tiny(), corpus, tmp_path / "run", progress=False) is not None
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [12]
+
+
+def test_one_crystal_is_enough_to_try(tmp_path):
+    salt = Crystal(np.eye(3) * 4.1, [55, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert fit_autoencoder(tiny(), [salt], tmp_path / "run", progress=False) is not None
 
 
 def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, tmp_path):

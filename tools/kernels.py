@@ -55,7 +55,8 @@ class ForkedKernel(AsyncKernelManager):
 def server() -> tuple[subprocess.Popen[str], Lock]:
     "The process that forks, one for each that asks; it ends with its standard input."
     command = [sys.executable, "-P", __file__]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    alone = {"OMP_NUM_THREADS": "1", **os.environ}  # libraries count their threads when they are imported
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=alone)
     assert process.stdin is not None
     atexit.register(process.stdin.close)
     return process, Lock()

@@ -69,6 +69,7 @@ def executed_path(path: Path) -> Path:
 
 def run(path: Path) -> Path:
     "Execute the notebook at `path` in its own folder; the copy with outputs replaces the one kept before."
+    stamp = key(path)  # of what is run, whatever is edited meanwhile
     notebook = nbformat.read(path, as_version=4)
     environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "IN_TEST": "1"}
     options = {"timeout": CONFIG["cell_timeout"], "kernel_name": "python3", "store_widget_state": True}
@@ -76,7 +77,7 @@ def run(path: Path) -> Path:
         Runner(notebook, km=started, resources={"metadata": {"path": str(path.parent)}}, **options).execute(env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    notebook.metadata["fourier_workbench"] = {"key": key(path)}
+    notebook.metadata["fourier_workbench"] = {"key": stamp}
     kept = executed_path(path)
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")

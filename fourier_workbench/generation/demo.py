@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -45,7 +45,7 @@ from ..representation.fourier import FourierBasis
 from ..training.checkpoints import RunDirectory
 from ..training.recipes import Recipe, get_recipe
 from ..training.runs import Run, read_json, read_status
-from ..training.worker import train_all
+from ..training.worker import in_charge, train_all
 
 # %% auto #0
 __all__ = ['Stopwatch', 'training_seconds', 'Verdict', 'judge', 'run_demo', 'corpus_words']
@@ -85,7 +85,7 @@ def _trained(
         raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot draw samples; choose another")
     run = RunDirectory(folder)
     if not _is_trained(run, recipe, corpus):
-        with watch.part("train", add=True):
+        with watch.part("train", add=True), in_charge(folder):
             if not train_all(recipe, corpus, folder, processes, progress=progress):
                 raise RunError(f"training in {folder} was stopped; the same command goes on")
     return load_generator(folder)
@@ -136,7 +136,7 @@ def judge(generator: Generator, corpus: Corpus, n: int = 256, seed: int = 0, *, 
           sampler: str = "churn", workers: int | None = None, progress: bool = True,
           watch: Callable[[str], Any] | None = None) -> Verdict:
     """Draw `n` samples and both controls, and judge them and the reconstruction of `held_out` test crystals."""
-    part = watch or (lambda name: contextmanager(lambda: iter([None]))())
+    part = watch or (lambda name: nullcontext())
     test = corpus.split("test")
     crystals = [sample.crystal for sample in islice(test, max(held_out, n))]
     options: dict[str, Any] = {"workers": workers, "progress": progress}

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,13 +183,16 @@ class RunDirectory:
             file.write(json.dumps({"time": time.time(), **values}) + "\n")
 
     def forget_after(self, stage: str, step: int) -> None:
-        """Drop what was logged of `stage` after `step`: a resumed run writes those lines again."""
-        path = self.path / "metrics.jsonl"
+        """Drop what was logged of `stage` after `step`, and torn lines: a resumed run writes those lines again."""
+        path, kept = self.path / "metrics.jsonl", []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            with suppress(ValueError):
+                row = json.loads(line)
+                if row.get("stage") != stage or row.get("step", 0) <= step:
+                    kept.append(line + "\n")
         if path.is_file():
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-            kept = [row for row in rows if row.get("stage") != stage or row.get("step", 0) <= step]
             spare = self.path / f".metrics.jsonl.{os.getpid()}"
-            spare.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            spare.write_text("".join(kept), encoding="utf-8")
             os.replace(spare, path)
 
     def set_status(self, state: str, **values: Any) -> None:

@@ -5,11 +5,15 @@
 # %% ../../nbs/api/52_cost.ipynb #5b066202
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from typing import Any
 
 import torch
 
@@ -21,8 +25,8 @@ from ..representation.fourier import MAX_SLOTS, MAX_Z, FourierBasis
 from .configuration import Recipe
 
 # %% auto #0
-__all__ = ['MACHINES', 'Work', 'autoencoder_work', 'diffuser_work', 'Machine', 'this_machine', 'machine_named', 'readable_time',
-           'readable_bytes', 'StageCost', 'Cost', 'cost', 'announce']
+__all__ = ['MACHINES', 'Work', 'autoencoder_work', 'diffuser_work', 'Machine', 'measure', 'this_machine', 'machine_named',
+           'readable_time', 'readable_bytes', 'StageCost', 'Cost', 'cost', 'announce']
 
 # %% ../../nbs/api/52_cost.ipynb #e1bd8487
 @dataclass(frozen=True)
@@ -168,9 +172,8 @@ def _seconds(work, gpu: bool, repeats: int = 7) -> float:
     return max(min(took[1:]), 1e-9)
 
 
-@cache
-def this_machine(half_precision: bool = False) -> Machine:
-    """The device of this process, measured once: a GPU where there is one, else the CPU with torch's threads."""
+def measure(half_precision: bool) -> Machine:
+    """The device of this process, measured now."""
     gpu = torch.cuda.is_available()
     device, size = ("cuda", 8192) if gpu else ("cpu", 1024)
     dtype = torch.bfloat16 if half_precision else torch.float32
@@ -185,6 +188,24 @@ def this_machine(half_precision: bool = False) -> Machine:
         return Machine(about.name, flops, bandwidth, about.total_memory, launch, measured=True)
     name = f"{torch.get_num_threads()} CPU thread{'s' * (torch.get_num_threads() > 1)}"
     return Machine(name, flops, bandwidth, _installed_memory(), 4 * launch, 30.0, 20.0, overlaps=False, measured=True)
+
+
+@cache
+def this_machine(half_precision: bool = False) -> Machine:
+    """The device of this process, measured once: a GPU where there is one, else the CPU with torch's threads.
+
+    A GPU that is not in use here is measured by a process of its own: one that has been touched keeps memory, and where it serves
+    one process at a time it would turn away the one that is to train.
+    """
+    if not torch.cuda.is_available() or torch.cuda.is_initialized():
+        return measure(half_precision)
+    words = ("import json; from dataclasses import asdict; from fourier_workbench.training.cost import measure; "
+             f"print(json.dumps(asdict(measure({half_precision}))))")
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", words], env={**os.environ, **paths}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RecipeError(f"the GPU cannot be measured: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return Machine(**json.loads(done.stdout.splitlines()[-1]))
 
 # %% ../../nbs/api/52_cost.ipynb #ceb67b90
 def _installed_memory() -> float:
@@ -321,4 +342,8 @@ def cost(recipe: Recipe, machine: Machine | str | None = None, devices: int = 1)
 
 def announce(recipe: Recipe, processes: int = 1) -> None:
     """Print what `recipe` will cost on this machine; `processes` are as many GPUs, or share the cores of one CPU."""
-    print(cost(recipe, devices=processes if torch.cuda.is_available() else 1), flush=True)
+    try:
+        words: Any = cost(recipe, devices=processes if torch.cuda.is_available() else 1)
+    except RecipeError as error:  # not to know is no reason not to train
+        words = f"what {recipe.name} will cost cannot be told: {error}"
+    print(words, flush=True)

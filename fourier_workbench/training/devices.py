@@ -29,7 +29,7 @@ def launched() -> ClusterEnvironment | None:
 
     if TorchElasticEnvironment.detect():
         found: ClusterEnvironment = TorchElasticEnvironment()
-    elif "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():  # in a job, but not by srun: no step
+    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # by srun; `detect` takes an interactive job's steps for none
         found = SLURMEnvironment()
     else:
         return None
@@ -97,7 +97,7 @@ def make_fabric(
 
     plan = layout(devices, nodes)
     accelerator = accelerator or ("cuda" if torch.cuda.is_available() else "cpu")
-    plugins: list[Any] = [] if plan.external else [LightningEnvironment()]
+    plugins: list[Any] = [launched() if plan.external else LightningEnvironment()]
     if engine.precision == "bf16":
         plugins.append(WholeInputs("bf16-mixed", accelerator))
     if plan.world == 1:

@@ -136,8 +136,7 @@ def fit(
     Every batch is shared among `devices` processes on each of `nodes` (None: `layout` decides, or a launcher has);
     with more than one `corpus` must be a prepared `Corpus`. Raises as `fit_autoencoder`.
     """
-    smallest = min(stage.batch_size for stage in (recipe.autoencoder, recipe.diffuser, recipe.fine_tune) if stage is not None)
-    run, plan = RunDirectory(directory), layout(devices, nodes, smallest)
+    run, plan = RunDirectory(directory), layout(devices, nodes, recipe.smallest_batch)
     if is_lead():
         recipe.to_json(run.path / "recipe.json")
         about = about_run(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}

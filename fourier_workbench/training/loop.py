@@ -134,6 +134,8 @@ class _Resumable:
     def resume(self) -> None:
         """Take up the latest checkpoint, if there is one made by the same recipe."""
         if not self.path.with_suffix(".json").is_file():
+            if self.lead:  # what was logged before the first checkpoint will be logged again
+                self.directory.forget_after(self.stage.name, 0)
             return
         tensors, meta = load_latest(self.path, self.stage.name)
         for key, value in self.about.items():
@@ -183,7 +185,11 @@ class _Steered(_Resumable):
         if command == "pause":
             self.save()
             self.report("paused", bar)
-            while command == "pause":
+            while command in ("pause", "checkpoint"):
+                if command == "checkpoint":
+                    if self.lead:
+                        self.directory.answer("pause")
+                    self.save()
                 time.sleep(0.2)
                 command = self.stage.fabric.broadcast(self.directory.command())
             self.mark = time.perf_counter()
@@ -234,6 +240,7 @@ class TrainingLoop(_Logged):
                     if self.obey(bar):
                         self.save()
                         self.report("stopped", bar)
+                        self.stage.fabric.barrier()  # a launcher may end all when one leaves; the lead is still writing
                         return False
                     values = self.stage.step(self.done)
                     self.done += 1

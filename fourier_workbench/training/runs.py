@@ -22,12 +22,14 @@ import pandas as pd
 from ..errors import RunError
 from .configuration import Recipe, override
 from .cost import announce
+from .devices import layout
 from .loop import same_training
 from .processes import is_alive, process_started, read_json, this_process, write_json
 from .recipes import get_recipe
 
 # %% auto #0
-__all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'STAGES', 'RunStatus', 'last_lines', 'read_status', 'across_nodes', 'Run']
+__all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'STAGES', 'RunStatus', 'last_lines', 'read_status', 'across_nodes',
+           'refuse_second', 'Run']
 
 # %% ../../nbs/api/56_runs.ipynb #cadaf09d
 LIVE = ("starting", "running", "paused")
@@ -138,14 +140,19 @@ class _Followed:
         return status
 
 # %% ../../nbs/api/56_runs.ipynb #11d2c4cc
+def refuse_second(directory: Path) -> None:
+    """Raise `RunError` where a process trains in `directory`."""
+    worker = read_json(directory / "worker.json")
+    if is_alive(worker) and worker.get("state") not in ENDED:  # one that has ended may take a moment to be gone
+        raise RunError(f"a run is going on in {directory} ({read_status(directory)}); use Run.attach, or stop it first")
+
+
 class _Process(_Followed):
     """The process behind a run, and the words left for it."""
 
     def _launch(self) -> None:
         """Start the process; it belongs to no terminal and to no parent."""
-        worker = read_json(self.directory / "worker.json")
-        if is_alive(worker) and worker.get("state") not in ENDED:  # one that has ended may take a moment to be gone
-            raise RunError(f"a run is going on in {self.directory} ({self.status}); use Run.attach, or stop it first")
+        refuse_second(self.directory)
         self._control("run")
         write_json(self.directory / "status.json", {"state": "starting"})
         package = find_spec("fourier_workbench")
@@ -270,9 +277,10 @@ class Run(_Extended):
             raise RunError(f"{run.directory} holds a run of another recipe; give another directory, or remove it first")
         if before.get("corpus") not in (None, plan["corpus"]) and "run.json" in os.listdir(run.directory):
             raise RunError(f"{run.directory} was trained on {before['corpus']}; give another directory for this corpus")
+        refuse_second(run.directory)
         run.directory.mkdir(parents=True, exist_ok=True)
         write_json(run.directory / "run.json", plan)
-        announce(recipe, (devices or 1) * nodes)
+        announce(recipe, (devices or layout(batch=recipe.smallest_batch).devices) * nodes)
         run._launch()
         return run
 

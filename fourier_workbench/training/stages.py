@@ -45,7 +45,8 @@ class AutoencoderTraining(Trained):
             model = Autoencoder(self.stage.model).to(fabric.device)
         if self.stage.loss.standardise_lattice:
             model.lattice_mean.copy_(crystals.lattice.mean(0))
-            model.lattice_std.copy_(crystals.lattice.std(0).clamp_min(1e-3))
+            if len(crystals) > 1:  # of one there is no spread
+                model.lattice_std.copy_(crystals.lattice.std(0).clamp_min(1e-3))
         super().__init__(model, self.stage.optimiser, self.stage.ema, fabric, recipe.engine)
         self.crystals = crystals.to(fabric.device)
         self.batches = Batches(len(crystals), self.stage.batch_size, recipe.seed)
@@ -75,7 +76,8 @@ class AutoencoderTraining(Trained):
         self.model.ladder.prune(channels_at(progress, config.n_channels, config.nnz_final))
         self.nnz = self.model.ladder.nnz
         if step % (self.stage.prune_every * max(1, self.steps // (40 * self.stage.prune_every))) == 0:
-            self.history.append((step, self.model.mask.clone(), self.model.selector.clone()))
+            kept = self.model.mask.cpu().clone(), self.model.selector.cpu().clone()  # where a checkpoint will put them too
+            self.history.append((step, *kept))
 
 # %% ../../nbs/api/55_stages.ipynb #6118de61
 def share_of(fabric: Fabric, n: int) -> tuple[slice, float]:

@@ -9,6 +9,8 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,28 @@ from .devices import is_lead, launched
 from .fitting import fit
 from .loop import stop_on_term
 from .processes import read_json, this_process, write_json
-from .runs import LAUNCHER
+from .runs import LAUNCHER, refuse_second
 
 # %% auto #0
-__all__ = ['train_all', 'inner_words', 'train', 'main']
+__all__ = ['in_charge', 'train_all', 'inner_words', 'train', 'main']
 
 # %% ../../nbs/api/57_worker.ipynb #cadaf09d
+@contextmanager
+def in_charge(directory: Path) -> Iterator[None]:
+    """While inside, worker.json names this process; raises `RunError` where another one trains in `directory`."""
+    if not is_lead():
+        yield
+        return
+    refuse_second(directory)
+    run, mine = RunDirectory(directory), directory / "worker.json"
+    run.answer("run")  # a word left by an earlier run must not stop this one
+    write_json(mine, {**this_process(), "state": "running"})
+    try:
+        yield
+    finally:
+        mine.unlink(missing_ok=True)  # status.json says how it ended
+
+
 def train_all(
     recipe: Recipe, corpus: Corpus, directory: Path, devices: int | None = None, nodes: int | None = None, progress: bool = True
 ) -> bool:
@@ -39,7 +57,6 @@ def train_all(
     """
     run = RunDirectory(directory)
     if is_lead():
-        run.answer("run")  # a word left by an earlier run must not stop this one
         run.set_status("starting")
     try:
         with stop_on_term(run):
