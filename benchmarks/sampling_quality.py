@@ -2,6 +2,7 @@
 
     python benchmarks/sampling_quality.py [RUN] [--source decorated] [-n 500] [--samplers ancestral churn:0.5 multistep]
                                           [--steps 12 25 50 100] [--guidance 1 2] [--seeds 1] [--workers 1] [--out FILE]
+                                          [--symmetrise 0.5]
 
 Draws from a trained run (default: the checkpoint that comes with the package), and compares with the corpus it was trained on:
 rates of all drawn, failures included, and how far the distributions are from those of held-out crystals. A sampler that seeks
@@ -26,7 +27,7 @@ import torch
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.diffusion import SAMPLERS
 from fourier_workbench.diffusion.samplers import churn
-from fourier_workbench.generation import EvaluationReport, Generator, evaluate, load_generator
+from fourier_workbench.generation import EvaluationReport, Generator, Recovering, evaluate, load_generator
 from fourier_workbench.generation.samples import by_formula
 from fourier_workbench.representation import FourierBasis
 
@@ -67,7 +68,8 @@ def tried(generator: Generator, corpus: Corpus, args: argparse.Namespace) -> lis
             named(name)
             for steps, guidance in product(args.steps, args.guidance):
                 start = time.process_time()
-                drawn = generator.sample(args.n, seed, steps, name, guidance=guidance, progress=False)
+                how = Recovering(symmetrise=args.symmetrise)
+                drawn = generator.sample(args.n, seed, steps, name, guidance=guidance, recovering=how, progress=False)
                 took = round(time.process_time() - start, 1)
                 report = evaluate(drawn, known, target=corpus.split("test"), **options)
                 about = {"sampler": name, "steps": steps, "guidance": guidance, "seed": seed, "seconds": took}
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", default=["ancestral", "churn:0.1", "churn:0.3", "ddim", "multistep", "renoise"])
     parser.add_argument("--steps", nargs="+", type=int, default=[12, 25, 50, 100])
     parser.add_argument("--guidance", nargs="+", type=float, help="default: the recipe's")
+    parser.add_argument("--symmetrise", type=float, help="Å within which samples are made to obey a space group")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
@@ -100,6 +103,7 @@ def main() -> None:
     print(table.to_string())
     if args.out:
         about = {"run": Path(args.run).name, "data": Path(args.source).name, "drawn": args.n, "seeds": args.seeds,
+                 "symmetrise": args.symmetrise,
                  "machine": f"{platform.machine()}, one thread"}
         about["table"] = json.loads(table.reset_index().to_json(orient="records"))  # what is not measured becomes null
         args.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

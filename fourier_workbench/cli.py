@@ -104,7 +104,7 @@ def sample(
     run: str, out: Path, /, n: Count = 256, seed: int | None = None, steps: int = 50,
     sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn", guidance: float | None = None,
     batch_size: int | None = None,
-    policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",
+    policy: Literal["strict", "trust_species", "trust_count"] = "trust_species", symmetrise: float | None = None,
     formats: tuple[Literal["cif", "extxyz", "db", "parquet", "optimade"], ...] = ("cif", "parquet"),
 ) -> None:
     """Draw crystals from a trained run, or from a checkpoint that comes with the package.
@@ -119,6 +119,7 @@ def sample(
         guidance: weight of the way from the guide's estimate to the diffuser's; by default the recipe's, 1 for no guide.
         batch_size: samples at a time; it changes nothing but speed. By default what suits the model's size.
         policy: who is believed when a slot's class and its count disagree.
+        symmetrise: Å (0.5, say) within which a space group is looked for, which the crystal is then made to obey.
         formats: what to write.
     """
     import torch
@@ -131,7 +132,7 @@ def sample(
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
     result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
-                              recovering=Recovering(policy=policy))
+                              recovering=Recovering(policy=policy, symmetrise=symmetrise))
     paths = result.save(out, formats)
     table = result.table
     print(f"{n} drawn, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")

@@ -232,9 +232,12 @@ class Crystal(_Geometry):
         structure = self.to_structure().get_primitive_structure(tolerance=0.01)
         return Crystal.from_structure(structure.get_reduced_structure("niggli")).right_handed()
 
-    def standard(self, symprec: float = 0.01) -> Crystal:
-        """The primitive cell of spglib's standard setting, found within `symprec` Å; its origin lies on symmetry elements."""
-        return _standard(self, symprec)
+    def standard(self, symprec: float = 0.01, idealise: bool = False) -> Crystal:
+        """The primitive cell of spglib's standard setting, found within `symprec` Å; its origin lies on symmetry elements.
+
+        With `idealise` lattice and atoms are moved (by about `symprec` at most) so that the group holds exactly.
+        """
+        return _idealised(self, symprec) if idealise else _standard(self, symprec)
 
     def supercell(self, matrix) -> Crystal:
         """The supercell whose lattice vectors are `matrix` (three integers, or (3, 3)) times this cell's."""
@@ -252,6 +255,16 @@ def _standard(crystal: Crystal, symprec: float) -> Crystal:
     cell = (crystal.lattice, shifted, crystal.numbers)
     found: Any = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
     return crystal if found is None else Crystal(found[0], found[2], np.mod(found[1], 1.0)).right_handed()
+
+
+def _idealised(crystal: Crystal, symprec: float) -> Crystal:
+    """The standard primitive cell, its group made exact; the crystal itself where spglib finds no group, or atoms would merge."""
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    found: Any = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=symprec)
+    if found is None:
+        return crystal
+    ideal = Crystal(found[0], found[2], np.mod(found[1], 1.0)).right_handed()
+    return ideal if ideal.reduced_formula == crystal.reduced_formula else crystal
 
 # %% ../nbs/api/02_crystal.ipynb #17ba0791
 def _read_cif(text_or_path: str | Path) -> Structure:

@@ -32,6 +32,19 @@ def crystals(draw, cell=None, most: int = 5) -> Crystal:
     return Crystal(5 * np.eye(3) if cell is None else cell, numbers, np.array(nodes) / GRID)
 
 
+@settings(max_examples=30)
+@given(crystals(), st.integers(0, 2**32 - 1))
+def test_an_idealised_crystal_obeys_its_group_and_stays_what_it_is(crystal, seed):
+    """Shaken a little, and made to obey what is found within ten times as much."""
+    noise, before = np.random.default_rng(seed), symmetry_operations(crystal).number
+    shaken = Crystal(crystal.lattice + noise.normal(0, 0.003, (3, 3)), crystal.numbers,
+                     crystal.frac_coords + noise.normal(0, 0.0006, crystal.frac_coords.shape))
+    ideal = shaken.standard(0.1, idealise=True)
+    assert ideal.reduced_formula == crystal.reduced_formula and np.linalg.det(ideal.lattice) > 0
+    assert abs(ideal.volume / len(ideal) / (crystal.volume / len(crystal)) - 1) < 0.02
+    assert symmetry_operations(ideal, 1e-4).number == before
+
+
 @st.composite
 def operations(draw):
     """A rotation of the cubic or hexagonal holohedry with a translation of the grid."""

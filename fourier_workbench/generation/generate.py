@@ -44,6 +44,11 @@ class Recovering:
     counts: Literal["round", "search"] = "round"
     tolerance: float = math.inf  # largest relative residual that is accepted
     max_atoms: int = 128  # most atoms of one species that are attempted
+    symmetrise: float | None = None  # Å within which a space group is looked for, which the crystal is then made to obey
+
+    def finished(self, crystal: Crystal | None) -> Crystal | None:
+        """A recovered crystal as it is handed out."""
+        return crystal if crystal is None or self.symmetrise is None else crystal.standard(self.symmetrise, idealise=True)
 
 
 def join(parts: Sequence[Decoded]) -> Decoded:
@@ -111,7 +116,8 @@ class _Decoding(_Models):
         found = recover(fourier, self.autoencoder.basis, self.grid, recovering.method, tolerance=recovering.tolerance,
                         policy=recovering.policy, counts=recovering.counts, max_atoms=recovering.max_atoms)
         names = tuple(range(len(ladders))) if indices is None else tuple(indices)
-        return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(),
+        crystals = [recovering.finished(crystal) for crystal in found.crystals]
+        return SampleResult(crystals, list(found.reasons), decoded, ladders.cpu(),
                             found.residuals.double(), names, seed, kind, found.counts)
 
     @torch.no_grad()
