@@ -12,8 +12,9 @@ import time
 import torch
 
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, TransformerConfig
-from fourier_workbench.training.cost import autoencoder_work, this_machine
+from fourier_workbench.training.cost import autoencoder_work
 from fourier_workbench.training.losses import AutoencoderLoss, autoencoder_loss
+from fourier_workbench.training.machines import this_machine
 from fourier_workbench.training.recipes import laptop
 from fourier_workbench.training.sheet import machine_words
 

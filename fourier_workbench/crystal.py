@@ -233,10 +233,7 @@ class Crystal(_Geometry):
         return Crystal.from_structure(structure.get_reduced_structure("niggli")).right_handed()
 
     def standard(self, symprec: float = 0.01, idealise: bool = False) -> Crystal:
-        """The primitive cell of spglib's standard setting, found within `symprec` Å; its origin lies on symmetry elements.
-
-        With `idealise` lattice and atoms are moved (by about `symprec` at most) so that the group holds exactly.
-        """
+        """spglib's standard primitive cell, its group found within `symprec` Å and made exact by small moves if `idealise`."""
         return _idealised(self, symprec) if idealise else _standard(self, symprec)
 
     def supercell(self, matrix) -> Crystal:

@@ -16,16 +16,9 @@ from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, Di
 from fourier_workbench.model.attention import control_shapes
 from fourier_workbench.model.engine import EngineConfig, accelerate
 from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.cost import (
-    MACHINES,
-    Machine,
-    autoencoder_work,
-    cost,
-    diffuser_work,
-    machine_named,
-    this_machine,
-)
+from fourier_workbench.training.cost import autoencoder_work, cost, diffuser_work
 from fourier_workbench.training.losses import AutoencoderLoss, autoencoder_loss
+from fourier_workbench.training.machines import MACHINES, Machine, machine_named, this_machine
 from fourier_workbench.training.paper_tables import COLUMNS, TABLES, paper_table, row_recipe
 from fourier_workbench.training.recipes import RECIPES, get_recipe, h200, laptop, paper_baseline, workstation
 

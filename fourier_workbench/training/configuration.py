@@ -127,13 +127,13 @@ class Recipe:
                 f"the diffuser expects a ladder of {self.diffuser.model.ladder_shape}, the autoencoder makes "
                 f"{self.autoencoder.model.ladder_shape}; set diffuser.model.ladder_shape to it"
             )
+        if self.fine_tune is not None and self.diffuser is None:
+            raise RecipeError("fine_tune needs a diffuser")
 
     @property
     def smallest_batch(self) -> int:
         """Crystals in the smallest batch of any stage: as many processes can share all of them."""
         return min(stage.batch_size for stage in (self.autoencoder, self.diffuser, self.fine_tune) if stage is not None)
-        if self.fine_tune is not None and self.diffuser is None:
-            raise RecipeError("fine_tune needs a diffuser")
 
     def to_json(self, path: Path | str | None = None) -> str:
         """The recipe as JSON, also written to `path` when one is given."""

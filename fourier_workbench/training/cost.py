@@ -5,13 +5,7 @@
 # %% ../../nbs/api/52_cost.ipynb #5b066202
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -23,10 +17,11 @@ from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
 from ..representation.fourier import MAX_SLOTS, MAX_Z, FourierBasis
 from .configuration import Recipe
+from .machines import Machine, machine_named
 
 # %% auto #0
-__all__ = ['MACHINES', 'Work', 'autoencoder_work', 'diffuser_work', 'Machine', 'measure', 'this_machine', 'machine_named',
-           'readable_time', 'readable_bytes', 'StageCost', 'Cost', 'cost', 'announce']
+__all__ = ['Work', 'autoencoder_work', 'diffuser_work', 'readable_time', 'readable_bytes', 'StageCost', 'Cost', 'cost',
+           'announce']
 
 # %% ../../nbs/api/52_cost.ipynb #e1bd8487
 @dataclass(frozen=True)
@@ -119,112 +114,6 @@ def diffuser_work(config: DiffuserConfig, *, half_precision: bool = False, check
     backward = stack.backward + n * (enter[1] + 2 * leave[1])  # the noisy ladder itself needs no gradient
     kept = stack.activations + 8 * d * tokens + 8 * n * (3 * d + 4 * rung)
     return Work(parameters, forward, backward, kept, stack.operations + 60)
-
-# %% ../../nbs/api/52_cost.ipynb #dda27ba1
-@dataclass(frozen=True)
-class Machine:
-    """What a prediction needs to know of one device; `measured` says where the numbers are from."""
-
-    name: str
-    flops: float  # FLOP/s of a large matrix product
-    bandwidth: float  # bytes/s of its memory
-    memory: float  # bytes
-    launch: float = 6e-6  # seconds an operation takes at least
-    narrow: float = 200.0  # complex channels at which products reach half of the large product's rate
-    passes: float = 6.0  # times that kept bytes are moved in a step
-    overlaps: bool = True  # operations are queued while earlier ones run, as on a GPU
-    measured: bool = False
-
-    def __post_init__(self):
-        if min(self.flops, self.bandwidth, self.memory) <= 0 or min(self.launch, self.narrow, self.passes) < 0:
-            raise RecipeError("a machine's FLOP/s, bandwidth and memory must be positive, the rest not negative")
-
-    def __str__(self) -> str:
-        source = "measured" if self.measured else "stated"
-        return f"{self.name} ({self.flops / 1e12:.3g} TFLOP/s, {self.bandwidth / 1e9:.3g} GB/s, {source})"
-
-    def seconds(self, flop: float, width: int, moved: float, operations: int) -> float:
-        """Predicted seconds for `flop` in matrices of `width` complex channels, `moved` bytes and so many operations."""
-        busy = flop / self.flops * (1 + self.narrow / width) + moved / self.bandwidth
-        return max(busy, operations * self.launch) if self.overlaps else busy + operations * self.launch
-
-
-MACHINES: dict[str, Machine] = {
-    "h200": Machine("H200, bf16", 0.8 * 989e12, 4.8e12, 141e9),
-    "h200-fp32": Machine("H200, fp32", 0.8 * 67e12, 4.8e12, 141e9),
-    "h100": Machine("H100 SXM, bf16", 0.8 * 989e12, 3.35e12, 80e9),
-    "a100": Machine("A100 80 GB, bf16", 0.8 * 312e12, 2.0e12, 80e9),
-    "rtx4090": Machine("RTX 4090, bf16", 0.8 * 165e12, 1.0e12, 24e9),
-}
-
-# %% ../../nbs/api/52_cost.ipynb #6f0a1115
-def _seconds(work, gpu: bool, repeats: int = 7) -> float:
-    """Least seconds of some repeats; the first is not counted. On a CPU the processor's own, which others' load leaves alone."""
-    wait = torch.cuda.synchronize if gpu else (lambda: None)
-    clock = time.perf_counter if gpu else (lambda: time.process_time() / torch.get_num_threads())
-    took = []
-    for _ in range(repeats + 1):
-        wait()
-        start = clock()
-        work()
-        wait()
-        took.append(clock() - start)
-    return max(min(took[1:]), 1e-9)
-
-
-def measure(half_precision: bool) -> Machine:
-    """The device of this process, measured now."""
-    gpu = torch.cuda.is_available()
-    device, size = ("cuda", 8192) if gpu else ("cpu", 1024)
-    dtype = torch.bfloat16 if half_precision else torch.float32
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    flops = 2 * size**3 / _seconds(lambda: a @ b, gpu)
-    long, out = (torch.zeros(2**24, device=device) for _ in range(2))
-    bandwidth = 8 * len(long) / _seconds(lambda: torch.add(long, 1.0, out=out), gpu)
-    small = torch.zeros(8, 8, device=device)
-    launch = _seconds(lambda: [small.add(1.0) for _ in range(200)], gpu) / 200
-    if gpu:
-        about = torch.cuda.get_device_properties(0)
-        return Machine(about.name, flops, bandwidth, about.total_memory, launch, measured=True)
-    name = f"{torch.get_num_threads()} CPU thread{'s' * (torch.get_num_threads() > 1)}"
-    return Machine(name, flops, bandwidth, _installed_memory(), 4 * launch, 30.0, 20.0, overlaps=False, measured=True)
-
-
-@cache
-def this_machine(half_precision: bool = False) -> Machine:
-    """The device of this process, measured once: a GPU where there is one, else the CPU with torch's threads.
-
-    A GPU that is not in use here is measured by a process of its own: one that has been touched keeps memory, and where it serves
-    one process at a time it would turn away the one that is to train.
-    """
-    if not torch.cuda.is_available() or torch.cuda.is_initialized():
-        return measure(half_precision)
-    words = ("import json; from dataclasses import asdict; from fourier_workbench.training.cost import measure; "
-             f"print(json.dumps(asdict(measure({half_precision}))))")
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", words], env={**os.environ, **paths}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RecipeError(f"the GPU cannot be measured: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return Machine(**json.loads(done.stdout.splitlines()[-1]))
-
-# %% ../../nbs/api/52_cost.ipynb #ceb67b90
-def _installed_memory() -> float:
-    """Bytes of main memory, 8 GiB where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return 8 * 2.0**30
-
-
-def machine_named(name: str | Machine | None, half_precision: bool = False) -> Machine:
-    """A stated machine by name, a machine itself, or this one (None); raises `RecipeError` for a name there is not."""
-    if isinstance(name, Machine):
-        return name
-    if name is None:
-        return this_machine(half_precision)
-    if name not in MACHINES:
-        raise RecipeError(f"no machine {name!r}; give one of {', '.join(MACHINES)}, or a Machine of your own")
-    return MACHINES[name]
 
 # %% ../../nbs/api/52_cost.ipynb #21dee5f5
 def readable_time(seconds: float) -> str:
