@@ -1,6 +1,6 @@
 """How much of held-back real crystals an autoencoder gives back: trained here, judged as CDVAE judged its own.
 
-    python benchmarks/reconstruction.py perov_5.parquet OUT --minutes 10        # 5³ modes on 1/24, the test rows of CDVAE's split
+    python benchmarks/reconstruction.py perov_5.parquet OUT --minutes 20        # 5³ modes on 1/24, the test rows of CDVAE's split
     python benchmarks/reconstruction.py carbon_24.parquet OUT --minutes 40
     python benchmarks/reconstruction.py mp_mp20.parquet OUT --split formula --minutes 15
 
