@@ -55,8 +55,8 @@ class ForkedKernel(AsyncKernelManager):
 def server() -> tuple[subprocess.Popen[str], Lock]:
     "The process that forks, one for each that asks; it ends with its standard input."
     command = [sys.executable, "-P", __file__]
-    alone = {"OMP_NUM_THREADS": "1", **os.environ}  # libraries count their threads when they are imported
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=alone)
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}  # libraries count their threads when they are imported
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdin is not None
     atexit.register(process.stdin.close)
     return process, Lock()
@@ -94,9 +94,9 @@ def become(job: dict[str, Any]) -> None:
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
-    sys.argv = ["ipykernel_launcher", "-f", job["connection"]]
-    ours = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends when its parent does
-    import_module("ipykernel.kernelapp").IPKernelApp.launch_instance([*sys.argv[1:], ours])
+    # it ends when its parent does
+    sys.argv = ["ipykernel_launcher", "-f", job["connection"], f"--IPKernelApp.parent_handle={os.getppid()}"]
+    import_module("ipykernel.kernelapp").IPKernelApp.launch_instance()
 
 
 def serve() -> None:
