@@ -23,7 +23,7 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 from .errors import CrystalError
 
 # %% auto #0
-__all__ = ['MAX_Z', 'Crystal']
+__all__ = ['MAX_Z', 'Crystal', 'check_symprec']
 
 # %% ../nbs/api/02_crystal.ipynb #1b645389
 MAX_Z = 118
@@ -241,8 +241,15 @@ class Crystal(_Geometry):
         return Crystal.from_structure(self.to_structure().make_supercell(matrix, in_place=False))
 
 # %% ../nbs/api/02_crystal.ipynb #fda674c9
+def check_symprec(symprec: float) -> None:
+    """Raise `CrystalError` for a tolerance that ends spglib, and the process with it."""
+    if not symprec > 0:
+        raise CrystalError(f"a space group is looked for within a positive number of Å; got {symprec}", "symprec")
+
+
 def _standard(crystal: Crystal, symprec: float) -> Crystal:
     """Standard primitive cell, nothing idealised; a crystal in which spglib finds no group keeps its cell."""
+    check_symprec(symprec)
     cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     group = spglib.get_symmetry_dataset(cell, symprec=symprec)
     if group is None:
@@ -256,6 +263,7 @@ def _standard(crystal: Crystal, symprec: float) -> Crystal:
 
 def _idealised(crystal: Crystal, symprec: float) -> Crystal:
     """The standard primitive cell, its group made exact; the crystal itself where spglib finds no group, or atoms would merge."""
+    check_symprec(symprec)
     cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     found: Any = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=symprec)
     if found is None:

@@ -18,7 +18,7 @@ from jaxtyping import Complex64
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..crystal import Crystal
+from ..crystal import Crystal, check_symprec
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, levels
 from ..errors import CheckpointError, RecipeError
@@ -45,6 +45,10 @@ class Recovering:
     tolerance: float = math.inf  # largest relative residual that is accepted
     max_atoms: int = 128  # most atoms of one species that are attempted
     symmetrise: float | None = None  # Å within which a space group is looked for, which the crystal is then made to obey
+
+    def __post_init__(self):
+        if self.symmetrise is not None:
+            check_symprec(self.symmetrise)
 
     def finished(self, crystal: Crystal | None) -> Crystal | None:
         """A recovered crystal as it is handed out."""

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
-from ..crystal import Crystal
+from ..crystal import Crystal, check_symprec
 from ..errors import RepresentationError
 from .fourier import FourierBasis
 
@@ -34,8 +34,9 @@ class SymmetryOperations(NamedTuple):
 def symmetry_operations(crystal: Crystal, symprec: float = 0.01) -> SymmetryOperations:
     """Operations of the crystal's space group in its own cell, found by spglib within `symprec` Å.
 
-    Raises `RepresentationError` when spglib finds none, as for atoms that coincide.
+    Raises `RepresentationError` when spglib finds none, as for atoms that coincide, and `CrystalError` for a bad `symprec`.
     """
+    check_symprec(symprec)
     cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     found = spglib.get_symmetry_dataset(cell, symprec=symprec)
     if found is None:
