@@ -16,7 +16,7 @@ demo: $(READY)   ## train a model on embedded data, sample crystals, write runs/
 	$(BIN)/fwb demo
 
 lab: $(READY)    ## JupyterLab, opened on the first tutorial
-	$(BIN)/jupyter lab nbs/tutorials/explore_a_crystal.ipynb
+	$(BIN)/fwb lab nbs/tutorials/explore_a_crystal.ipynb
 
 # One thread a worker: two workers on two cores gain more than threads within one. tests/conftest.py sees to the order.
 test: $(READY)   ## everything: library in step, notebooks run, properties, browser
@@ -33,9 +33,10 @@ bench: $(READY)  ## the benchmarks that need no data, each printing its ratios
 	for name in cost loader memory paper_size preparation recovery sampling symmetry training_speed truncation views; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-lint: $(READY)   ## ruff and mypy; environment.yml in step
+lint: $(READY)   ## ruff, mypy and the order of imports; environment.yml in step
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python tools/environment.py --check
 
 fix: $(READY)    ## mend and write what machines can: ruff, the exported library, README.md, environment.yml

@@ -8,7 +8,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-EXTRAS = ("evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs")
+EXTRAS = ("lab", "evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs")
 
 
 class BuildWithSettings(build_py):
@@ -25,12 +25,12 @@ with (HERE / "settings.ini").open(encoding="utf-8") as file:
     config.read_file(file)
 project = config["DEFAULT"]
 extras = {name: project[f"{name}_requirements"].split() for name in EXTRAS}
-development = dict.fromkeys(
-    [*project["dev_requirements"].split(), *(line for lines in extras.values() for line in lines)]
-)
+# For users: the views, and all that evaluates and reads; SevenNet alone brings more than all of these together.
+everything = dict.fromkeys(line for name in EXTRAS if name not in ("sevennet", "docs") for line in extras[name])
+development = dict.fromkeys([*project["dev_requirements"].split(), *(line for lines in extras.values() for line in lines)])
 setup(
     description=project["description"],
     install_requires=project["requirements"].split(),
-    extras_require={**extras, "dev": list(development)},
+    extras_require={**extras, "all": list(everything), "dev": list(development)},
     cmdclass={"build_py": BuildWithSettings},
 )

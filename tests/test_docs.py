@@ -1,5 +1,6 @@
 """The documentation's builder turns what nbdev and Jupyter write into pages that load nothing from elsewhere."""
 
+import ast
 import importlib
 import json
 import re
@@ -11,24 +12,43 @@ import plotly
 import pytest
 from build_docs import document_cell, drop_broken_widgets, figure_html, make_local, relative_links, share_scripts
 from fastcore.nbio import NbCell
-from reference import SECTIONS, by_name, cited, documentation, link_names, link_sections, rooms, signature, symbols
+from reference import (
+    SECTIONS,
+    Symbol,
+    by_name,
+    cited,
+    documentation,
+    exported_modules,
+    link_names,
+    link_sections,
+    rooms,
+    signature,
+    symbols,
+)
 
 from browser import Browser
 from project import ROOT
 
 
-def test_links_lead_to_pages_named_by_module() -> None:
-    assert relative_links("[more](../api/02_crystal.ipynb#in)", "../") == "[more](../api/crystal.ipynb#in)"
-    assert relative_links("[more](../api/72_ladder.ipynb)", "../") == "[more](../api/widgets.ladder.ipynb)"
-    assert relative_links("[more](explore_a_crystal.ipynb)", "") == "[more](explore_a_crystal.ipynb)"
+def test_links_lead_to_pages_of_the_site() -> None:
+    assert relative_links("[more](../api/core/02_crystal.ipynb#in)", "../") == "[more](../api/core/02_crystal.ipynb#in)"
     assert relative_links("[how](../CONTRIBUTING.md)", "") == "[how](CONTRIBUTING.md)"
     assert relative_links("![see](../docs/static/a.svg)", "") == "![see](_static/a.svg)"
     assert relative_links("[far](https://example.org/01_a.ipynb)", "") == "[far](https://example.org/01_a.ipynb)"
 
 
+def test_a_cell_belongs_to_the_module_it_names_or_to_the_notebooks_own() -> None:
+    cells = ["#| default_exp data.corpus", "#| export\nx = 1", "x + 1", "#| export data.funnel\ny = 1", "#| exporti\nz = 1"]
+    own, other = "fourier_workbench.data.corpus", "fourier_workbench.data.funnel"
+    assert exported_modules(cells) == [None, own, None, other, own]
+    assert exported_modules(["1 + 1"]) == [None]
+    quarto = ["#| default_exp: data.corpus", "#| export: true\nx = 1", "#| export: data.funnel\ny = 1"]  # as nbdev rewrites them
+    assert exported_modules(quarto) == [None, own, other]
+
+
 def test_names_in_prose_are_links_and_code_stays_code() -> None:
     assert link_names("use `encode(…)` or `Generator.sample`") == (
-        "use [`encode(…)`](#api-representation.fourier-encode) or [`Generator.sample`](#api-generation.generate-generator.sample)"
+        "use [`encode(…)`](#api-representation.encode-encode) or [`Generator.sample`](#api-generation.generator-generator.sample)"
     )
     for text in ("```\n`encode`\n```", "    `encode`", "# `encode`", "[`encode`](x.html)", "`no such name`", "``encode``"):
         assert link_names(text) == text
@@ -44,14 +64,20 @@ def test_citations_of_the_paper_are_links() -> None:
 
 
 def test_a_name_is_documented_with_signature_errors_source_and_readers() -> None:
-    seen = {"fourier_workbench.representation.fourier.encode": [("tutorials/explore_a_crystal", "Explore")]}
-    text = document_cell("#| export\ndef encode():\n    pass", "fourier_workbench.representation.fourier", seen, "../")
-    for part in ("(api-representation.fourier-encode)=", "crystals: Sequence[Crystal]", "-> FourierCrystals", "#paper-3-1",
+    seen = {"fourier_workbench.representation.encode.encode": [("tutorials/explore_a_crystal", "Explore")]}
+    text = document_cell("#| export\ndef encode():\n    pass", "fourier_workbench.representation.encode", seen, "../")
+    for part in ("(api-representation.encode-encode)=", "crystals: Sequence[Crystal]", "-> FourierCrystals", "#paper-3-1",
                  "[Explore](../tutorials/explore_a_crystal.ipynb)", "<summary>Source</summary>", "RepresentationError"):
         assert part in text, part
     whole = documentation(by_name()["Generator"], {}, "")
     assert "`Generator.noise_control`" in whole, "methods of private bases are its own"
     assert "rms_bias: bool = True  # complex bias" in signature(by_name()["TransformerConfig"]), "comments on fields are kept"
+
+
+def test_comments_behind_arguments_are_kept() -> None:
+    head = "f(\n    n: int = 64,  # samples\n    *,\n    seed: int | None = None,  # of the noise (any)\n    plain=1,\n) -> int"
+    source = f"def {head}: ...\n"
+    assert signature(Symbol("f", "m", "p", ast.parse(source).body[0], source)) == head
 
 
 def test_every_public_name_has_a_docstring_and_a_place() -> None:

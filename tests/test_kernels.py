@@ -28,6 +28,13 @@ def test_a_kernel_knows_its_folder_and_environment_and_nothing_of_others(tmp_pat
     assert printed[0].strip() == "False two" and other != pid
 
 
+def test_a_progress_bar_leaves_one_line(tmp_path: Path) -> None:
+    bars = "for leave in (False, True): [None for _ in tqdm(range(9), mininterval=0, leave=leave)]"
+    printed, _ = run(tmp_path, "from tqdm import tqdm", "for _ in tqdm(range(9), mininterval=0, leave=False): pass", bars)
+    assert printed[:2] == ["", ""], "a bar that clears itself leaves nothing"
+    assert "100%" in printed[2] and len(printed[2].strip().splitlines()) == 1 and "\r" not in printed[2].strip()
+
+
 @pytest.mark.parametrize(
     ("cell", "error"),
     [("1 / 0", CellExecutionError), ("import os; os._exit(3)", DeadKernelError), ("while True: pass", CellTimeoutError)],

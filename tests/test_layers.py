@@ -1,94 +1,61 @@
-"""Who may import whom, read from the source: data flows one way, and the folders say so.
+"""Who may import whom: `[tool.importlinter]` in pyproject.toml has the order of the rooms, imports within functions included."""
 
-crystal ← representation ← {data, model} ← diffusion ← training ← generation ← widgets ← cli; errors and settings lie
-below all.
-"""
-
-import ast
 import re
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from reference import exported_modules
 
-from project import LIBRARY, notebooks
+from notebooks import code_cells
+from project import LIBRARY, ROOMS, ROOT, notebooks
 
-# What each room may import besides itself.
-BASE = {"errors", "settings"}
-ROOMS: dict[str, set[str]] = {"errors": set(), "settings": {"errors"}, "crystal": BASE}
-ROOMS["representation"] = ROOMS["crystal"] | {"crystal"}
-ROOMS["data"] = ROOMS["model"] = ROOMS["representation"] | {"representation"}
-ROOMS["diffusion"] = ROOMS["data"] | {"data", "model"}
-ROOMS["training"] = ROOMS["diffusion"] | {"diffusion"}
-ROOMS["generation"] = ROOMS["training"] | {"training"}
-ROOMS["widgets"] = ROOMS["generation"] | {"generation"}
-ROOMS["cli"] = ROOMS["widgets"] | {"widgets"}
-ROOMS["__main__"] = {"cli"}
-ROOMS["__init__"] = BASE | {"crystal"}  # the top must not pull every room in
-
-MODULES = sorted(path for path in LIBRARY.rglob("*.py") if path.name != "_modidx.py")
+LINT = [sys.executable, "-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"]
 
 
-def dotted(path: Path) -> str:
-    "Name of the module at `path` within the package; a package's is its folder's."
-    parts = path.relative_to(LIBRARY).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    "import-linter with the configuration in `folder`."
+    return subprocess.run(LINT, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True)
 
 
-def own_imports(path: Path, nested: bool = True) -> Iterator[str]:
-    "Modules of this package that the file at `path` imports, within functions too if `nested`, named within the package."
-    package = path.relative_to(LIBRARY).parent.parts
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree) if nested else tree.body:
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            base = ".".join(("fourier_workbench", *package[: len(package) - node.level + 1]))
-            names = [f"{base}.{node.module}"] if node.module else [f"{base}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # `from fourier_workbench import widgets` names a room, `from fourier_workbench import Crystal` does not.
-            rooms = [f"{node.module}.{alias.name}" for alias in node.names if alias.name in ROOMS]
-            names = rooms if node.module == "fourier_workbench" and rooms else [node.module or ""]
-        else:
-            continue
-        yield from (
-            name.removeprefix("fourier_workbench").strip(".")
-            for name in names
-            if name.split(".")[0] == "fourier_workbench"
-        )
+def test_rooms_import_only_what_lies_below_and_never_in_a_circle() -> None:
+    checked = lint(ROOT)
+    assert checked.returncode == 0, checked.stdout
 
 
-def notebook_numbers() -> dict[str, str]:
-    "The number that the notebook of each exported module carries."
-    numbers = {}
-    for path in notebooks("api"):
-        found = re.search(r"#\|\s*default_exp:?\s+([\w.]+)", path.read_text(encoding="utf-8"))
-        if found:
-            numbers[found[1]] = path.name.split("_")[0]
-    return numbers
+def test_a_circle_within_functions_is_seen(tmp_path: Path) -> None:
+    package = tmp_path / "rooms"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "upper.py").write_text("from rooms import lower\n")
+    config = '[tool.importlinter]\nroot_package = "rooms"\n[[tool.importlinter.contracts]]\n'
+    config += 'name = "no circles"\ntype = "acyclic_siblings"\nancestors = ["rooms"]\n'
+    (tmp_path / "pyproject.toml").write_text(config)
+    for text, status in (("x = 1\n", 0), ("def late():\n    from rooms import upper\n    return upper\n", 1)):
+        (package / "lower.py").write_text(text)
+        assert lint(tmp_path).returncode == status
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_a_room_imports_only_what_lies_below_it(path: Path) -> None:
-    room = dotted(path).split(".")[0]
-    assert room in ROOMS, f"{room} has no place in the order of layers: give it one in this test and in the README"
-    above = {name for name in own_imports(path) if name and name.split(".")[0] not in ROOMS[room] | {room}}
-    assert not above, f"{dotted(path)} must not know {', '.join(sorted(above))}"
-
-
-def test_notebooks_are_numbered_in_the_order_of_their_imports() -> None:
-    "Within a function a module may call on a later one of its room, as an option that costs nobody else the import."
-    numbers = notebook_numbers()
-    backward = [
-        f"{number}_{module} imports {name}, of notebook {numbers[name]}"
-        for module, number in numbers.items()
-        for name in own_imports(LIBRARY.joinpath(*module.split(".")).with_suffix(".py"), nested=False)
-        if name in numbers and numbers[name] > number
-    ]
+@pytest.mark.parametrize("room", ROOMS)
+def test_notebooks_are_numbered_in_the_order_of_their_imports(room: str) -> None:
+    "What a notebook's exported cells import comes from notebooks before it."
+    paths = notebooks(f"api/{room}")
+    homes = {module: path for path in paths for module in exported_modules(code_cells(path)) if module}
+    backward = []
+    for module, path in homes.items():
+        text = LIBRARY.parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        for name in re.findall(r"(?m)^\s*from (fourier_workbench[\w.]*) import|^from (\.+[\w.]*) import", text):
+            wanted = name[0] or absolute(name[1], module)
+            if wanted in homes and paths.index(homes[wanted]) > paths.index(path):
+                backward.append(f"{path.name} ({module}) imports {wanted} of {homes[wanted].name}")
     assert not backward, "\n".join(backward)
+    numbers = [int(path.name.split("_")[0]) for path in paths]
+    assert numbers == sorted(set(numbers)), f"each number once, going on from a folder into those within it: {numbers}"
 
 
-def test_the_order_is_what_this_test_reads() -> None:
-    "The reader of imports sees relative, absolute and nested ones."
-    seen = {name for path in MODULES for name in own_imports(path)}
-    assert {"errors", "crystal"} <= seen
+def absolute(relative: str, module: str) -> str:
+    "Full name of a module that `module` imports relatively, as nbdev writes imports."
+    dots = len(relative) - len(relative.lstrip("."))
+    parts = module.split(".")[:-dots]
+    return ".".join([*parts, *filter(None, relative.lstrip(".").split("."))])

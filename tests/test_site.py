@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from build_docs import PACKAGES, SITE, MissingPackage, fetch
 from playwright.sync_api import Page, Request
+from reference import by_name
 
 from browser import Browser
 from project import ROOT
@@ -82,16 +83,18 @@ def test_no_link_is_dead_and_nothing_is_loaded_from_elsewhere(site: Path) -> Non
 
 
 def test_every_name_is_documented_and_leads_back_to_the_paper(site: Path) -> None:
-    encode = (site / "api/representation.fourier.html").read_text(encoding="utf-8")
-    section = re.search(r'id="api-representation-fourier-encode".*?<details', encode, re.S)
+    symbol, crystal = by_name()["encode"], by_name()["Crystal"]
+    encode = (site / f"{symbol.page}.html").read_text(encoding="utf-8")
+    section = re.search(r'id="api-representation-encode-encode".*?<details', encode, re.S)
     assert section, "encode has a place of its own"
-    for needed in ("FourierCrystals", "grid", "../paper/sections.html#paper-3-1", "explore_a_crystal.html", "errors.html"):
+    error = "#api-errors-representationerror"
+    for needed in ("FourierCrystals", "grid", "../paper/sections.html#paper-3-1", "explore_a_crystal.html", error):
         assert needed in section[0], needed
     paper = (site / "paper/sections.html").read_text(encoding="utf-8")
-    assert "../api/representation.fourier.html#api-representation-fourier-encode" in paper
+    assert f"../{symbol.page}.html#api-representation-encode-encode" in paper
     assert "../explanations/representation.html" in paper
     tutorial = (site / "tutorials/explore_a_crystal.html").read_text(encoding="utf-8")
-    assert "../api/crystal.html#api-crystal-crystal" in tutorial, "names in prose are links"
+    assert f"../{crystal.page}.html#api-crystal-crystal" in tutorial, "names in prose are links"
 
 
 def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:

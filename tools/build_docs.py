@@ -30,7 +30,7 @@ from nbdev.process import Processor
 from nbdev.processors import FilterDefaults, add_links, add_show_docs, clean_show_doc, exec_show_docs
 from nbformat.v4 import new_markdown_cell
 
-from notebooks import directives, executed
+from notebooks import executed
 from project import BUILD, LIBRARY, ROOT, notebooks
 
 NPM = BUILD / "npm"
@@ -75,11 +75,11 @@ class _DocumentNames(Processor):
 
     def begin(self) -> None:
         "Insert a cell of prose behind each exported one."
-        module = reference.exported_module("\n".join(joined(cell.source) for cell in self.nb.cells))
+        code = [joined(cell.source) if cell.cell_type == "code" else "" for cell in self.nb.cells]
         cells = []
-        for cell in self.nb.cells:
+        for cell, module in zip(self.nb.cells, reference.exported_modules(code), strict=True):
             cells.append(cell)
-            if module and cell.cell_type == "code" and "export" in directives(joined(cell.source)):
+            if module:
                 text = document_cell(joined(cell.source), module, self.mentions, self.up)
                 if text:
                     cells.append(mk_cell(text, "markdown"))
@@ -228,14 +228,11 @@ def make_local(output: Cell, up: str) -> None:
 
 
 def relative_links(text: str, up: str) -> str:
-    "Links between notebooks, and to files beside nbs/, as the site has them: pages of the library go by their module."
+    "Links to files beside nbs/, as the site has them."
     for name in PROJECT_PAGES:  # beside nbs/ in the checkout, at the top of the site
         text = text.replace(f"](../{up}{name})", f"]({up}{name})")
     text = text.replace(f"](../{up}docs/static/", f"]({up}_static/")
-    named = {path.name: Path(reference.page_of(path)).name for path in notebooks("api")}
-    link = r"(\]\((?![a-z]+:)[\w./-]*?)([\w-]+\.ipynb)(#[^)]*)?\)"
-    known = lambda found: f"{named[found[2]]}.ipynb" if found[2] in named else found[2]  # noqa: E731
-    return re.sub(link, lambda found: f"{found[1]}{known(found)}{found[3] or ''})", text)
+    return text
 
 
 def place_of(path: Path) -> Path:
@@ -247,7 +244,8 @@ def page(path: Path, mentions: Mentions) -> Any:
     "MyST notebook of the executed notebook at `path`."
     up = "../" * (len(place_of(path).parts) - 1)
     notebook = read_nb(executed(path))
-    module = reference.exported_module("\n".join(joined(cell.source) for cell in notebook.cells))
+    code = [joined(cell.source) if cell.cell_type == "code" else "" for cell in notebook.cells]
+    modules = list(dict.fromkeys(module for module in reference.exported_modules(code) if module))
     drop_broken_widgets(notebook)
     Processors(documenting(mentions, up))(notebook)
     cells = []
@@ -259,7 +257,7 @@ def page(path: Path, mentions: Mentions) -> Any:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "markdown":
             prose = relative_links(joined(cell["source"]), up)
-            cell["source"] = reference.link_sections(reference.link_names(prose, module))
+            cell["source"] = reference.link_sections(reference.link_names(prose, *modules))
         for output in cell.get("outputs", []):
             make_local(output, up)
         cells.append(cell)

@@ -4,7 +4,7 @@ In: a notebook of nbs/. Out: the same notebook with outputs under build/executed
 that decided them: its own cells, the library, the lock, the results of benchmarks, Python. `make test` and `make docs` share
 these copies, also while both are at work: whoever comes first runs a notebook, the others wait for it and take what it left.
 
-    .venv/bin/python tools/notebooks.py nbs/api/02_crystal.ipynb ...     run these (all, when none is named)
+    .venv/bin/python tools/notebooks.py nbs/api/core/02_crystal.ipynb ...     run these (all, when none is named)
 """
 
 import fcntl
@@ -21,6 +21,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from traitlets import default
 
 from kernels import kernel
 from project import BUILD, LIBRARY, NOTEBOOKS, ROOT, notebooks
@@ -36,14 +37,29 @@ def directives(source: str) -> set[str]:
     return {line[2:].strip().split(":")[0].split()[0] for line in lines if line.startswith("#|") and line[2:].strip()}
 
 
+def code_cells(path: Path) -> list[str]:
+    "Sources of the code cells of the notebook at `path`."
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
 class Runner(NotebookClient):
-    "Runs cells as Jupyter does, except those marked as slow or in need of a GPU."
+    """Runs cells as Jupyter does, except those marked as slow or in need of a GPU.
+
+    A progress bar rewrites its line: the last state of it is kept, and nothing of a bar that cleared itself.
+    """
+
+    @default("coalesce_streams")
+    def _rewritten_lines_are_one(self) -> bool:
+        return True
 
     async def async_execute_cell(self, cell: NotebookNode, cell_index: int, *args: Any, **options: Any) -> NotebookNode:
         "Run one cell, or leave it out."
         if cell.cell_type == "code" and directives(cell.source) & LEFT_OUT:
             return cell
-        return await super().async_execute_cell(cell, cell_index, *args, **options)
+        cell = await super().async_execute_cell(cell, cell_index, *args, **options)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text.strip()]
+        return cell
 
 
 @cache

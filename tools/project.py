@@ -8,7 +8,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "fourier_workbench"
 NOTEBOOKS = ROOT / "nbs"
 BUILD = ROOT / "build"
-EXTRAS = ("evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs", "dev")
+EXTRAS = ("lab", "evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs", "dev")
+# Folders of nbs/api, in the order in which they depend on one another.
+ROOMS = ("core", "representation", "matching", "data", "model", "diffusion", "config", "training", "runs", "generation",
+         "evaluation", "reproduction", "widgets", "cli")  # fmt: skip
 
 
 def settings() -> ConfigParser:
@@ -27,6 +30,13 @@ def requirements(*extras: str) -> list[str]:
 
 
 def notebooks(folder: str = "") -> list[Path]:
-    "The notebooks under `nbs/folder`, in the order of their numbers; hidden folders and checkpoints left out."
+    "The notebooks under `nbs/folder`, rooms in their order, then by number; hidden folders and checkpoints left out."
+
+    def place(path: Path) -> tuple[bool, int, str]:
+        parts = path.relative_to(NOTEBOOKS).parts
+        room = ROOMS.index(parts[1]) if parts[0] == "api" else -1
+        # numbers go on from a folder into those within it
+        return parts[0] == "api", room, path.name if room >= 0 else path.as_posix()
+
     found = (NOTEBOOKS / folder).rglob("*.ipynb")
-    return sorted(path for path in found if not any(re.match(r"[._]", part) for part in path.relative_to(ROOT).parts))
+    return sorted((p for p in found if not any(re.match(r"[._]", part) for part in p.relative_to(ROOT).parts)), key=place)

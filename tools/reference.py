@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import nbformat
+from fourier_workbench.cli import argument_comments
 
+from notebooks import code_cells
 from project import LIBRARY, NOTEBOOKS, ROOT, notebooks
 
 SECTIONS = {  # of the paper, and what each is about, in our words
@@ -117,25 +118,29 @@ def public_nodes(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
             yield node
 
 
-def exported_module(source: str) -> str | None:
-    "Module that a notebook's `default_exp` names."
-    found = re.search(r"#\| *default_exp:? +([\w.]+)", source)
-    return f"{LIBRARY.name}.{found[1]}" if found else None
+DEFAULT = re.compile(r"(?m)^#\|\s*default_exp:?\s+([\w.]+)")
+EXPORT = re.compile(r"(?m)^#\|\s*export[is]?:?(?:[ \t]+(?:true|([\w.]+)))?[ \t]*$")  # nbdev's processors write `#| export: true`
 
 
-@cache
+def exported_modules(sources: list[str]) -> list[str | None]:
+    "Module that each of a notebook's code cells exports to; None for cells that export nothing."
+    default = next((found[1] for source in sources if (found := DEFAULT.search(source))), None)
+    modules = [(found[1] or default) if (found := EXPORT.search(source)) else None for source in sources]
+    return [module and f"{LIBRARY.name}.{module}" for module in modules]
+
+
 def page_of(notebook: Path) -> str:
-    "Place of a notebook's page in the site, without ending: a notebook of the library by its module, others by their name."
-    cells = nbformat.read(notebook, as_version=4).cells
-    module = exported_module("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
-    name = module.removeprefix(f"{LIBRARY.name}.") if module else notebook.stem
-    return (notebook.relative_to(NOTEBOOKS).parent / name).as_posix()
+    "Place of a notebook's page in the site, without ending."
+    return notebook.relative_to(NOTEBOOKS).with_suffix("").as_posix()
 
 
 @cache
 def pages() -> dict[str, str]:
-    "Page of each module."
-    return {f"{LIBRARY.name}.{page.removeprefix('api/')}": page for page in map(page_of, notebooks("api"))}
+    "Page of each module: that of the notebook which exports it."
+    found = {}
+    for path in notebooks("api"):
+        found |= {module: page_of(path) for module in exported_modules(code_cells(path)) if module}
+    return found
 
 
 def source_of(module: str) -> str:
@@ -146,8 +151,8 @@ def source_of(module: str) -> str:
 @cache
 def rooms() -> dict[str, tuple[str, ...]]:
     "Public names of each package, in its own order."
-    names = [LIBRARY.name, *(f"{LIBRARY.name}.{path.parent.name}" for path in sorted(LIBRARY.glob("*/__init__.py")))]
-    return {name: tuple(importlib.import_module(name).__all__) for name in names}
+    names = [".".join(path.parent.relative_to(ROOT).parts) for path in sorted(LIBRARY.rglob("__init__.py"))]
+    return {name: tuple(getattr(importlib.import_module(name), "__all__", ())) for name in names}
 
 
 @cache
@@ -214,9 +219,9 @@ def by_name() -> dict[str, Symbol]:
     return meant
 
 
-def link_names(text: str, module: str | None = None) -> str:
-    "Markdown whose backticked names of the library are links; names of `module` come first. Fences and links stay."
-    own = symbols().get(module or "", {})
+def link_names(text: str, *modules: str) -> str:
+    "Markdown whose backticked names of the library are links; names of `modules` come first. Fences and links stay."
+    own = {name: symbol for module in reversed(modules) for name, symbol in symbols().get(module, {}).items()}
 
     def name(found: re.Match[str]) -> str:
         said = found[1]
@@ -232,9 +237,9 @@ def link_names(text: str, module: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _arguments(node: ast.FunctionDef, method: bool) -> list[str]:
-    "Parameters as written, one string each, bars and stars included."
-    a = node.args
+def _arguments(node: ast.FunctionDef, method: bool, source: str) -> list[str]:
+    "Parameters as written, one string each, bars and stars included, with the comment that documents them behind."
+    a, comments = node.args, argument_comments(node, source)
     plain_ones = [*a.posonlyargs, *a.args]
     defaults: list[ast.expr | None] = [None] * (len(plain_ones) - len(a.defaults)) + list(a.defaults)
     parts = []
@@ -245,7 +250,7 @@ def _arguments(node: ast.FunctionDef, method: bool) -> list[str]:
             text += f": {ast.unparse(arg.annotation)}"
         if default is not None:
             text += f" = {ast.unparse(default)}" if arg.annotation is not None else f"={ast.unparse(default)}"
-        return text
+        return f"{text},  # {comments[arg.arg]}" if arg.arg in comments else text
 
     for i, (arg, default) in enumerate(zip(plain_ones, defaults, strict=True)):
         if not (method and i == 0):
@@ -275,7 +280,9 @@ def _fields(node: ast.ClassDef, source: str) -> list[str]:
 
 def _call(head: str, parts: list[str], returns: str = "", width: int = 96) -> str:
     line = f"{head}({', '.join(parts)}){returns}"
-    return line if len(line) <= width else head + "(\n    " + ",\n    ".join(parts) + f",\n){returns}"
+    if len(line) <= width and "#" not in line:
+        return line
+    return "\n".join([f"{head}(", *(f"    {part}" if ",  #" in part else f"    {part}," for part in parts), f"){returns}"])
 
 
 def signature(symbol: Symbol) -> str:
@@ -287,14 +294,14 @@ def signature(symbol: Symbol) -> str:
         if "property" in decorators or "cached_property" in decorators:
             return f"{symbol.name}: {returns.removeprefix(' -> ')}".rstrip(": ")
         method = "." in symbol.name and "staticmethod" not in decorators
-        return _call(symbol.name, _arguments(node, method), returns)
+        return _call(symbol.name, _arguments(node, method, symbol.source), returns)
     bases = [ast.unparse(base) for base in node.bases]
     shown = [base for base in bases if not base.startswith("_")]
     head = f"class {symbol.name}" + (f"({', '.join(shown)})" if shown else "")
     for owner, source in lineage(symbol.module, symbol.name):
         starts = [each for each in owner.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
         if starts:
-            return f"{head}\n{_call(symbol.name, _arguments(starts[0], True))}"
+            return f"{head}\n{_call(symbol.name, _arguments(starts[0], True, source))}"
         if fields := _fields(owner, source):
             return head + "".join(f"\n    {line}" for line in fields)
     return head
