@@ -1,12 +1,14 @@
-"""Properties of the representation that hold for every crystal, not only for the notebooks' examples."""
+"""Crystals and their representation: properties of every crystal, beyond the notebooks' examples."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymatgen.core import Composition
 
 from fourier_workbench import Crystal
+from fourier_workbench.crystal import pretty_formula
 from fourier_workbench.errors import CrystalError
 from fourier_workbench.representation import FourierBasis, density, encode, lattice_to_log, log_to_lattice, snap
 
@@ -105,3 +107,12 @@ def test_a_broken_cif_gets_one_line(change, reason):
         Crystal.from_cif(change(text))
     assert "\n" not in str(caught.value)
     assert reason is None or caught.value.reason == reason
+
+
+@settings(max_examples=25)
+@given(crystals())
+def test_formulas_are_those_of_pymatgen(crystal):
+    composition = crystal.to_structure().composition
+    assert crystal.formula == composition.formula and crystal.reduced_formula == composition.reduced_formula
+    assert Composition(crystal.formula) == composition
+    assert "1" not in pretty_formula(crystal.formula) and " " not in pretty_formula(crystal.formula)

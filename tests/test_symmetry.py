@@ -1,4 +1,4 @@
-"""What the space group does to coefficients, and a snap that keeps it: properties for every crystal and operation."""
+"""The action of space groups on coefficients, and the snap that keeps them: properties of every crystal and operation."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,19 @@ from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
 from fourier_workbench.errors import RepresentationError
-from fourier_workbench.representation import FourierBasis, encode, snap, snap_symmetric, symmetry_operations, transform
+from fourier_workbench.representation import (
+    FourierBasis,
+    apply_operation,
+    encode,
+    snap,
+    snap_symmetric,
+    symmetry_operations,
+)
 from fourier_workbench.representation.symmetry import (
     SymmetryOperations,
     closed_modes,
     orbits,
-    project,
+    symmetrise,
     symmetry_residuals,
 )
 
@@ -34,8 +41,8 @@ def crystals(draw, cell=None, most: int = 5) -> Crystal:
 
 @settings(max_examples=30)
 @given(crystals(), st.integers(0, 2**32 - 1))
-def test_an_idealised_crystal_obeys_its_group_and_stays_what_it_is(crystal, seed):
-    """Shaken a little, and made to obey what is found within ten times as much."""
+def test_an_idealised_crystal_has_its_group_exactly_and_keeps_its_composition(crystal, seed):
+    """Atoms and cell are displaced a little, and the group is sought within ten times as much."""
     noise, before = np.random.default_rng(seed), symmetry_operations(crystal).number
     shaken = Crystal(crystal.lattice + noise.normal(0, 0.003, (3, 3)), crystal.numbers,
                      crystal.frac_coords + noise.normal(0, 0.0006, crystal.frac_coords.shape))
@@ -57,7 +64,7 @@ def operations(draw):
 def test_the_group_acts_on_coefficients_as_on_atoms(crystal, operation):
     rotation, translation = operation
     frac = crystal.frac_coords @ rotation.numpy().T + translation.numpy()
-    after, inside = transform(encode([crystal], BASIS, GRID).coefficients, rotation, translation, BASIS)
+    after, inside = apply_operation(encode([crystal], BASIS, GRID).coefficients, rotation, translation, BASIS)
     expected = encode([Crystal(crystal.lattice, crystal.numbers, frac)], BASIS, GRID).coefficients
     assert torch.allclose(after[..., inside], expected[..., inside], atol=1e-3)
     assert (after[..., ~inside] == 0).all()
@@ -68,28 +75,28 @@ def test_the_group_acts_on_coefficients_as_on_atoms(crystal, operation):
 def test_one_operation_after_another_is_their_product(crystal, first, second):
     (w1, t1), (w2, t2) = first, second
     alpha = encode([crystal], BASIS, GRID).coefficients
-    once, inside1 = transform(alpha, w1, t1, BASIS)
-    twice, inside2 = transform(once, w2, t2, BASIS)
-    product, inside = transform(alpha, w2 @ w1, w2.double() @ t1 + t2, BASIS)
-    known = transform(inside1.to(torch.complex64), w2, torch.zeros(3), BASIS)[0].real > 0.5  # modes both steps know
+    once, inside1 = apply_operation(alpha, w1, t1, BASIS)
+    twice, inside2 = apply_operation(once, w2, t2, BASIS)
+    product, inside = apply_operation(alpha, w2 @ w1, w2.double() @ t1 + t2, BASIS)
+    known = apply_operation(inside1.to(torch.complex64), w2, torch.zeros(3), BASIS)[0].real > 0.5  # modes known in both steps
     assert (inside | ~known).all()
     assert torch.allclose(twice[..., known & inside2], product[..., known & inside2], atol=1e-3)
 
 
 @settings(max_examples=20)
 @given(crystals(), st.booleans())
-def test_projection_is_idempotent_invariant_and_leaves_what_it_cannot_know(crystal, hexagonal):
+def test_symmetrising_is_idempotent_invariant_and_leaves_unknown_modes(crystal, hexagonal):
     rotations = PRISM if hexagonal else CUBE
     group = SymmetryOperations(rotations, torch.zeros(len(rotations), 3, dtype=torch.float64), 1, "a point group")
     alpha = encode([crystal], BASIS, GRID).coefficients[0]
-    mean, left = project(alpha, group, BASIS)
-    again, _ = project(mean, group, BASIS)
+    mean, left = symmetrise(alpha, group, BASIS)
+    again, _ = symmetrise(mean, group, BASIS)
     closed = closed_modes(group, BASIS)
     assert torch.allclose(mean, again, atol=1e-4) and left == int((~closed).sum())
     assert torch.equal(mean[:, ~closed], alpha[:, ~closed])
     inside = torch.where(closed, mean, 0)
     assert symmetry_residuals(inside, group, BASIS)[0].max() < 1e-4
-    assert torch.allclose(mean, mean[:, BASIS.conjugate].conj(), atol=1e-4), "still of a real density"
+    assert torch.allclose(mean, mean[:, BASIS.conjugate].conj(), atol=1e-4), "still the coefficients of a real density"
     label, skipped = orbits(group, BASIS)
     assert skipped == left == int((label < 0).sum())
     for rotation in rotations[::5]:
@@ -101,8 +108,8 @@ def test_projection_is_idempotent_invariant_and_leaves_what_it_cannot_know(cryst
 @given(
     st.lists(st.floats(0, 1, exclude_max=True), min_size=3, max_size=3), st.sampled_from([2, 3, 4, 6]), st.sampled_from([24, 48])
 )
-def test_snapping_commutes_with_the_shifts_of_the_groups(f, part, grid):
-    """Exact halves included: rint goes to the even node, and the shifts are whole, even numbers of nodes."""
+def test_snapping_commutes_with_the_translations_of_space_groups(f, part, grid):
+    """Ties included: rint takes the even node, and the shifts are even numbers of nodes."""
     f = np.rint(np.array(f) * 4 * grid) / (4 * grid)  # quarters of a node, ties among them
     assert np.array_equal(snap(f + 1 / part, grid), (snap(f, grid) + grid // part) % grid)
     assert np.array_equal(snap(-f, grid), -snap(f, grid) % grid)
@@ -130,6 +137,8 @@ def test_the_symmetric_snap_keeps_a_threefold_axis_anywhere(site, origin):
         assert result.displacements.max() < 2.1 * 7 / 48
 
 
-def test_the_symmetric_snap_refuses_what_has_no_group_or_grid():
+def test_the_symmetric_snap_refuses_a_bad_grid_and_coincident_atoms():
     with pytest.raises(RepresentationError, match="grid"):
         snap_symmetric(Crystal(3 * np.eye(3), [84], [[0, 0, 0]]), 50)
+    with pytest.raises(RepresentationError, match="no space group"):
+        snap_symmetric(Crystal(3 * np.eye(3), [84, 84], [[0, 0, 0], [0, 0, 0]]))
