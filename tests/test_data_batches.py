@@ -1,4 +1,4 @@
-"""Batches: the same crystal in the same epoch is the same tensor, and augmentations are what they are in real space."""
+"""Batches: a crystal gives the same tensor in any batch of an epoch; augmentations agree with those in real space."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
-from fourier_workbench.data import CrystalDataset, CrystalLoader, CrystalTensors, batch_indices
-from fourier_workbench.data.augmentations import axis_changes, draw_changes, random_below
-from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.data import CrystalDataset, CrystalLoader, batch_indices
+from fourier_workbench.data.augment import axis_changes, random_augmentation
+from fourier_workbench.data.sources.prototypes import embedded
 from fourier_workbench.errors import CorpusError
+from fourier_workbench.randomness import keyed_generator, keyed_integers
 from fourier_workbench.representation import FourierBasis, encode, snap
-from fourier_workbench.representation.symmetry import transform
+from fourier_workbench.representation.symmetry import apply_operation
 
 GRID, BASIS = 24, FourierBasis(5)
 
@@ -26,7 +27,7 @@ def crystals():
 
 @pytest.fixture(scope="module")
 def tensors(crystals):
-    return CrystalTensors.from_samples(crystals, BASIS, GRID)
+    return CrystalDataset(crystals, BASIS, GRID)
 
 
 seeds = st.integers(0, 2**31 - 1)
@@ -35,9 +36,9 @@ picks = st.lists(st.integers(0, 149), min_size=1, max_size=12)
 
 @given(picks, seeds, st.integers(0, 1000), st.booleans(), st.booleans())
 def test_a_crystal_does_not_depend_on_its_batch(tensors, picked, seed, epoch, cyclic, shift):
-    kinds = {"seed": seed, "epoch": epoch, "cyclic": cyclic, "origin_shift": shift}
-    batch = tensors.batch(picked, **kinds)
-    alone = tensors.batch(picked[-1:], **kinds)
+    options = {"seed": seed, "epoch": epoch, "cyclic": cyclic, "origin_shift": shift}
+    batch = tensors.batch(picked, **options)
+    alone = tensors.batch(picked[-1:], **options)
     assert torch.equal(batch.species[-1], alone.species[0])
     assert torch.equal(batch.coefficients[-1], alone.coefficients[0])
     assert batch.index.tolist() == picked
@@ -56,16 +57,16 @@ def test_a_plain_batch_is_encode(tensors, crystals, picked):
 @given(picks, seeds)
 def test_origin_shift_is_the_shift_of_the_crystal(tensors, crystals, picked, seed):
     batch = tensors.batch(picked, seed=seed, epoch=3, origin_shift=True)
-    shifts = random_below(GRID, torch.tensor(picked), 3, seed=seed, epoch=3, stream=3).numpy()
+    shifts = keyed_integers(GRID, torch.tensor(picked), 3, seed=seed, epoch=3, stream=3).numpy()
     moved = [Crystal(crystals[i].lattice, crystals[i].numbers, (snap(crystals[i].frac_coords, GRID) + shift) / GRID)
              for i, shift in zip(picked, shifts, strict=True)]
     assert torch.allclose(batch.coefficients, encode(moved, BASIS, GRID).coefficients, atol=1e-4)
 
 
 @given(picks, seeds)
-def test_cyclic_slots_turn_species_and_coefficients_together(tensors, picked, seed):
+def test_cyclic_slots_move_species_and_coefficients_together(tensors, picked, seed):
     plain, turned = tensors.batch(picked), tensors.batch(picked, seed=seed, cyclic=True)
-    start = random_below(6, torch.tensor(picked), 1, seed=seed, epoch=0, stream=2)[:, 0].tolist()
+    start = keyed_integers(6, torch.tensor(picked), 1, seed=seed, epoch=0, stream=2)[:, 0].tolist()
     for i, k in enumerate(start):
         assert torch.equal(turned.species[i], plain.species[i].roll(k))
         assert torch.allclose(turned.coefficients[i], plain.coefficients[i].roll(k, 0), atol=1e-6)
@@ -80,9 +81,9 @@ def test_an_epoch_holds_every_crystal_once(n, size, seed, epoch):
     assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
 
 
-def test_draws_are_uniform_and_differ_between_seeds_epochs_and_streams():
+def test_keyed_integers_are_uniform_and_differ_between_seeds_epochs_and_streams():
     index = torch.arange(20000)
-    draws = {key: random_below(6, index, 1, seed=key[0], epoch=key[1], stream=key[2])[:, 0]
+    draws = {key: keyed_integers(6, index, 1, seed=key[0], epoch=key[1], stream=key[2])[:, 0]
              for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (12345, 7, 2)]}
     for values in draws.values():
         counts = torch.bincount(values, minlength=6)
@@ -93,8 +94,16 @@ def test_draws_are_uniform_and_differ_between_seeds_epochs_and_streams():
             assert abs((draws[a] == draws[b]).float().mean() - 1 / 6) < 0.015
 
 
-def test_neighbouring_crystals_draw_independently():
-    draws = random_below(1000, torch.arange(20000), 3, seed=0, epoch=0).double().numpy()
+def test_keyed_numbers_are_those_of_earlier_versions():
+    """Resumed runs, published samples and the order of an epoch depend on them."""
+    assert keyed_integers(1000, torch.arange(3), 2, seed=7, epoch=5, stream=2).tolist() == [[717, 399], [683, 637], [286, 685]]
+    assert keyed_generator(7, 0).initial_seed() == 1359132159871175244
+    assert keyed_generator(7, 41, stream=2).initial_seed() == 7034797918636292291
+    assert torch.cat(batch_indices(8, 8, 7, 5)).tolist() == [2, 4, 3, 1, 0, 7, 5, 6]
+
+
+def test_numbers_of_neighbouring_crystals_are_independent():
+    draws = keyed_integers(1000, torch.arange(20000), 3, seed=0, epoch=0).double().numpy()
     flat = draws.flatten()
     assert abs(np.corrcoef(flat[:-1], flat[1:])[0, 1]) < 0.02
     assert abs(np.corrcoef(draws[:, 0], draws[:, 2])[0, 1]) < 0.02
@@ -103,7 +112,7 @@ def test_neighbouring_crystals_draw_independently():
 def test_what_cannot_be_encoded_is_refused():
     packed = [Crystal(np.eye(3) * 9, [6, 6], [[0, 0, 0], [0.001, 0, 0]])]
     with pytest.raises(CorpusError, match="collision"):
-        CrystalTensors.from_samples(packed, BASIS, GRID)
+        CrystalDataset(packed, BASIS, GRID)
 
 
 @pytest.mark.parametrize(("n", "size"), [(0, 4), (4, 0)])
@@ -127,14 +136,14 @@ def test_batches_are_expanded_on_the_device(tensors):
 def test_augmentations_are_those_of_the_crystal_and_of_its_coefficients(tensors, crystals, picked, seed, inversion, shift):
     options = {"seed": seed, "epoch": 2, "axes": True, "inversion": inversion, "origin_shift": shift}
     batch, plain = tensors.batch(picked, **options), tensors.batch(picked)
-    changes = draw_changes(torch.tensor(picked), GRID, **options)
+    changes = random_augmentation(torch.tensor(picked), GRID, **options)
     moved = []
     for k, (change, sign, by) in enumerate(zip(*changes, strict=True)):
         crystal = crystals[picked[k]].right_handed()
         nodes = int(sign) * snap(crystal.frac_coords, GRID) @ change.numpy().T + by.numpy()
         moved.append(Crystal(change.numpy() @ crystal.lattice, crystal.numbers, nodes % GRID / GRID))
         known = plain.coefficients[k].conj() if sign < 0 else plain.coefficients[k]
-        changed, inside = transform(known, change, by / GRID, BASIS)
+        changed, inside = apply_operation(known, change, by / GRID, BASIS)
         assert inside.all()
         assert torch.allclose(batch.coefficients[k], changed, atol=1e-4)
     reference = encode(moved, BASIS, GRID)
@@ -153,8 +162,8 @@ def test_exchanged_axes_leave_the_crystal_as_it_is(index):
     assert np.allclose(other.to_structure().distance_matrix, crystal.to_structure().distance_matrix)
 
 
-def test_every_augmentation_is_drawn_about_equally_often():
-    changes = draw_changes(torch.arange(24000), GRID, seed=0, epoch=0, inversion=True, axes=True, origin_shift=True)
+def test_every_augmentation_occurs_about_equally_often():
+    changes = random_augmentation(torch.arange(24000), GRID, seed=0, epoch=0, inversion=True, axes=True, origin_shift=True)
     which = (changes.axes.flatten(1)[:, None] == axis_changes().flatten(1)).all(2).double().argmax(1)
     assert (torch.bincount(which, minlength=24) - 1000).abs().max() < 150
     assert abs(changes.sign.double().mean()) < 0.03
@@ -174,7 +183,8 @@ def test_the_loader_gives_the_same_batches_to_any_number_of_workers_and_processe
             index = batch_indices(len(dataset), 32, 4, epoch)[step]
             for rank, batch in enumerate(shares):
                 expected = tensors.batch(index[rank::world], epoch=epoch, **options)
-                assert all(torch.equal(a, b) for a, b in zip(batch, expected, strict=True))
+                assert all(torch.equal(getattr(batch, name), getattr(expected, name))
+                           for name in ("lattice", "species", "coefficients", "index"))
         assert step == len(dataset) // 32 - 1
 
 

@@ -1,4 +1,4 @@
-"""A prepared corpus: nothing lost silently, the same whoever prepares it, resumable, and honest when damaged."""
+"""A prepared corpus: every entry counted, independent of the workers, resumable, refused when damaged."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fourier_workbench import Crystal
-from fourier_workbench.data import Corpus, CrystalTensors, Sample, funnel_figure, prepare_corpus
-from fourier_workbench.data.packing import DENOMINATOR, nodes_of, numerators, pack
-from fourier_workbench.data.pool import Pool
-from fourier_workbench.data.prototypes import embedded
-from fourier_workbench.data.sources import open_source
-from fourier_workbench.data.tables import read_table, write_table
+from fourier_workbench.data import Corpus, CrystalDataset, Sample, funnel_figure, prepare_corpus
+from fourier_workbench.data.packed import DENOMINATOR, pack, to_nodes, to_numerators
+from fourier_workbench.data.preparation.executor import TaskExecutor
+from fourier_workbench.data.sources.open import open_source
+from fourier_workbench.data.sources.prototypes import embedded
+from fourier_workbench.data.storage import read_table, write_table
 from fourier_workbench.errors import CorpusError, SourceError
 from fourier_workbench.representation import FourierBasis, snap
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_recovered_is_left_out(tmp_path):
     assert corpus.funnel["rejected"] == {"collision": 1, "unrecoverable": 1}
 
 
-def test_a_duplicate_says_of_what(tmp_path):
+def test_a_duplicate_names_the_crystal_it_repeats(tmp_path):
     corpus = prepare_corpus([metal(29), metal(29, 2.6), metal(28)], tmp_path / "c", **OPTIONS)
     assert [sample.id for sample in corpus] == ["m29-2.5", "m28-2.5"]
     assert corpus.rejected.to_pylist() == [{"id": "m29-2.6", "reason": "duplicate", "detail": "of m29-2.5", "n_sites": 1}]
@@ -109,7 +109,7 @@ def test_dask_makes_the_same_files(prepared, table, tmp_path):
 
 KILLED = """
 import os, signal, sys
-import fourier_workbench.data.preparation as preparation
+import fourier_workbench.data.preparation.prepare as preparation
 from fourier_workbench.representation import FourierBasis
 
 work, calls = getattr(preparation, sys.argv[3]), []
@@ -141,13 +141,13 @@ def test_a_killed_run_resumes_where_it_was(prepared, table, tmp_path, where, whe
         os.utime(path, ns=(1, 1))
     (out / "shards" / ".shard-00000.parquet.99").write_text("half a shard")
     seen = {}
-    finish = sys.modules["fourier_workbench.data.preparation"]._finish
+    finish = sys.modules["fourier_workbench.data.preparation.prepare"]._finish
     with pytest.MonkeyPatch.context() as patch:
         def look(folder, *rest):
             seen.update({p.name: p.stat().st_mtime_ns for p in (folder / "work").glob("kept-*")})
             return finish(folder, *rest)
 
-        patch.setattr("fourier_workbench.data.preparation._finish", look)
+        patch.setattr("fourier_workbench.data.preparation.prepare._finish", look)
         prepare_corpus(table, out, **OPTIONS)
     assert all(seen[name] == 1 for name in before)  # finished parts were not made again
     assert folder_of(out) == folder_of(prepared)
@@ -173,12 +173,12 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_dead_worker_is_told_in_a_line():
-    with Pool(2, None, False) as pool, pytest.raises(CorpusError, match="a worker process died"):
+def test_a_dead_worker_raises_one_line():
+    with TaskExecutor(2, progress=False) as pool, pytest.raises(CorpusError, match="a worker process died"):
         pool.run([(os._exit, (1,), 1)] * 2, 2, "die")
 
 
-def test_nothing_kept_is_said(tmp_path):
+def test_a_corpus_without_crystals_warns(tmp_path):
     with pytest.warns(UserWarning, match="nothing of in hand was kept"):
         corpus = prepare_corpus([metal(54), metal(60)], tmp_path / "c", **OPTIONS)
     assert len(corpus) == 0
@@ -247,7 +247,7 @@ def test_views_give_samples_views_and_packs(prepared):
     assert np.array_equal(packed.crystal(0).frac_coords, corpus[8].crystal.frac_coords)
     with pytest.raises(IndexError):
         corpus[len(corpus)]
-    assert len(CrystalTensors.from_samples(view, BASIS, 24)) == 10
+    assert len(CrystalDataset(view, BASIS, 24)) == 10
 
 
 def test_the_hash_follows_the_crystals(tmp_path, prepared):
@@ -257,7 +257,7 @@ def test_the_hash_follows_the_crystals(tmp_path, prepared):
     assert one.hash == same.hash != other.hash
 
 
-def test_a_damaged_corpus_says_so(tmp_path):
+def test_a_damaged_corpus_is_refused(tmp_path):
     prepare_corpus([metal(29), metal(28)], tmp_path / "c", **OPTIONS)
     shard = next((tmp_path / "c" / "shards").iterdir())
     content = shard.read_bytes()
@@ -288,12 +288,12 @@ def test_ten_atoms_take_at_most_140_bytes(tmp_path):
 
 @given(npst.arrays(np.float64, (7, 3), elements=st.floats(0, 1, exclude_max=True)), st.sampled_from([24, 48]))
 def test_stored_coordinates_are_true_and_snap_alike(frac, grid):
-    stored = numerators(frac)
+    stored = to_numerators(frac)
     back = stored / DENOMINATOR
     distance = np.abs(back - frac)
     assert np.minimum(distance, 1 - distance).max() <= 0.5 / DENOMINATOR + 1e-12
-    assert np.array_equal(nodes_of(stored, grid), snap(back, grid))
-    apart = (nodes_of(stored, grid) - snap(frac, grid)) % grid
+    assert np.array_equal(to_nodes(stored, grid), snap(back, grid))
+    apart = (to_nodes(stored, grid) - snap(frac, grid)) % grid
     near_half = np.abs(frac * grid % 1 - 0.5) <= grid / DENOMINATOR  # only there may rounding twice differ
     assert (apart[~near_half] == 0).all()
 
@@ -311,7 +311,7 @@ def test_packing_and_selecting_keep_crystals(sizes, data):
 
 def test_coordinates_need_a_grid_that_divides_the_denominator():
     with pytest.raises(CorpusError, match="does not divide"):
-        nodes_of(np.zeros((1, 3), np.uint16), 96)
+        to_nodes(np.zeros((1, 3), np.uint16), 96)
 
 
 FULL = """
@@ -344,12 +344,12 @@ def test_a_disk_without_room_loses_nothing_that_is_finished(prepared, table, tmp
     assert folder_of(out) == folder_of(prepared)
 
 
-def test_no_space_is_told_in_a_line(tmp_path, monkeypatch):
+def test_a_full_disk_raises_one_line(tmp_path, monkeypatch):
     def write(*arguments, **options):
         raise OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device")
 
     monkeypatch.setattr("pyarrow.parquet.write_table", write)
-    with pytest.raises(CorpusError, match=r"the disk is full\); what is finished is kept"):
+    with pytest.raises(CorpusError, match=r"the disk is full\); finished files are kept"):
         write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     assert not list(tmp_path.iterdir())
 
@@ -365,7 +365,7 @@ def die_once(flag, done):
 def test_a_dask_worker_that_dies_is_replaced_and_its_task_done_again(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
-          distributed.Client(cluster) as client, Pool(1, client, False) as pool):
+          distributed.Client(cluster) as client, TaskExecutor(1, client, progress=False) as pool):
         pool.run([(die_once, (tmp_path / "flag", tmp_path / "done"), 1)], 1, "die")
     assert (tmp_path / "done").exists()
 
@@ -382,7 +382,7 @@ def test_the_split_of_a_corpus_is_recorded(tmp_path):
     corpus = prepare_corpus(samples, tmp_path / "c", split="given", **OPTIONS)
     assert corpus.manifest["options"]["split"] == "given"
     assert [corpus.split(name)[0].id for name in ("test", "train", "val")] == [sample.id for sample in samples]
-    with pytest.raises(CorpusError, match="1 crystals are in no split"):
+    with pytest.raises(CorpusError, match="1 crystals have no known split"):
         prepare_corpus([metal(26)], tmp_path / "d", split="given", **OPTIONS)
 
 
@@ -406,7 +406,7 @@ def test_a_corpus_of_millions_opens_without_reading_it(prepared, tmp_path):
 
 def test_samples_at_random_decode_a_shard_once(tmp_path, monkeypatch):
     """Twenty shards of one part each: more than a few, fewer atoms than are remembered."""
-    monkeypatch.setattr("fourier_workbench.data.preparation._PARTS_PER_SHARD", 1)
+    monkeypatch.setattr("fourier_workbench.data.preparation.prepare._PARTS_PER_SHARD", 1)
     rows = [{"material_id": str(i), "lattice": (np.eye(3) * (2 + i / 50)).flatten().tolist(), "atomic_numbers": [z],
              "frac_coords": [0.0] * 3} for i, z in enumerate(range(11, 51)) if z not in (18, 36)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "many.parquet", row_group_size=2)
@@ -417,7 +417,7 @@ def test_samples_at_random_decode_a_shard_once(tmp_path, monkeypatch):
     order = np.random.default_rng(0).integers(0, len(corpus), 300)
     assert [corpus[i].id for i in order] == [rows[i]["material_id"] for i in order]
     assert len(read) == len(set(read)) == 19
-    monkeypatch.setattr("fourier_workbench.data.corpus._REMEMBERED", 4)
+    monkeypatch.setattr("fourier_workbench.data.corpus._CACHED_ATOMS", 4)
     corpus = Corpus(tmp_path / "out")
     assert [corpus[i].id for i in range(len(corpus))] == [row["material_id"] for row in rows]
     assert sum(len(packed) for packed, _, _ in corpus._shards.values()) <= 6

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pymatgen.core.structure_matcher import StructureMatcher
 
 from fourier_workbench import Crystal
-from fourier_workbench.data.filters import first_reason, paper_filters, recoverability
-from fourier_workbench.data.likeness import duplicates_of, is_like, possible_cells, similar_cells
-from fourier_workbench.data.packing import pack
-from fourier_workbench.data.primitive import SAME, Tolerance, reduce_cell
-from fourier_workbench.data.prototypes import embedded, prototypes
+from fourier_workbench.data.packed import pack
+from fourier_workbench.data.preparation.filters import first_reason, paper_filters, recoverability
+from fourier_workbench.data.sources.prototypes import embedded, prototypes
+from fourier_workbench.matching.reduced_cell import PAPER_TOLERANCE, Tolerance, reduce_cell
+from fourier_workbench.matching.structure_matcher import candidate_cells, duplicates_of, is_match, similar_cells
 from fourier_workbench.representation import FourierBasis, encode, recover
 
 MATCHER = StructureMatcher(0.2, 0.3, 5)
@@ -60,7 +60,7 @@ def test_displaced_and_strained_copies_are_judged_as_by_the_matcher(family, pick
 
 
 LAYERS = np.array([[0, 0, 0], [2, 1, 0], [1, 2, 0]]) / 3  # A, B, C of a hexagonal stacking
-TOLERANCES = [SAME, Tolerance(0.1, 0.3, 5.0), Tolerance(0.3, 0.5, 10.0)]
+TOLERANCES = [PAPER_TOLERANCE, Tolerance(0.1, 0.3, 5.0), Tolerance(0.3, 0.5, 10.0)]
 
 
 def polytype(letters, seed, noise):
@@ -84,16 +84,16 @@ def test_the_conditions_reject_no_polytype_that_the_matcher_accepts(letters, see
     others = [letters[::-1], letters[1:] + letters[:1], [(letters[0] + 1) % 3, *letters[1:]]]
     for other in (reduce_cell(polytype(one, seed + 1, noise)) for one in others):
         expected = matcher.fit(other.structure, plain.structure, skip_structure_reduction=True)
-        assert is_like(other, plain, tolerance) == expected
-        assert not expected or len(possible_cells(other, plain, tolerance))
+        assert is_match(other, plain, tolerance) == expected
+        assert not expected or len(candidate_cells(other, plain, tolerance))
 
 
 def test_of_long_polytypes_few_cells_are_left_for_the_matcher():
     """A thousand cells of one resemble the other; the matcher would try hundreds of translations in each."""
     one, other = (reduce_cell(polytype([seed % 3, 1, 0, 2, 0, 1, 0, 2, 1, 0, seed // 2], 0, 0.0)) for seed in (1, 2))
-    assert len(similar_cells(one, other, SAME)) > 5 * len(possible_cells(one, other, SAME))
-    assert not is_like(one, other)
-    assert is_like(one, one)
+    assert len(similar_cells(one, other, PAPER_TOLERANCE)) > 5 * len(candidate_cells(one, other, PAPER_TOLERANCE))
+    assert not is_match(one, other)
+    assert is_match(one, one)
 
 
 def test_filters_stand_alone():

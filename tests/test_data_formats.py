@@ -20,7 +20,12 @@ from pymatgen.io.vasp import Poscar
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import load_crystals, prepare_corpus
-from fourier_workbench.data.sources import materials_project, open_source, project_source, read_part
+from fourier_workbench.data.sources.open import (
+    materials_project_source,
+    open_source,
+    query_materials_project,
+    read_part,
+)
 from fourier_workbench.errors import SourceError
 
 CRYSTALS = [Crystal(np.diag([4.0, 5.0, 6.0 + i]), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.4]]) for i in range(5)]
@@ -234,7 +239,7 @@ def test_folders_of_nothing_and_of_several_kinds(tmp_path):
         load_crystals(tmp_path)
     hdf5(tmp_path / "a.h5")
     CRYSTALS[0].to_cif(tmp_path / "a.cif")
-    with pytest.raises(SourceError, match="several kinds"):
+    with pytest.raises(SourceError, match="several formats"):
         load_crystals(tmp_path)
 
 
@@ -255,7 +260,7 @@ def test_materials_project(monkeypatch):
     structures = [*(c.to_structure() for c in CRYSTALS), half]
     client = Client([SimpleNamespace(material_id=f"mp-{i}", structure=s, energy_above_hull=0.1 if i else None,
                                      formation_energy_per_atom=-1.0) for i, s in enumerate(structures)])
-    samples, rejected = read(project_source("mp:Na-Cl", materials_project("Na-Cl", client)))
+    samples, rejected = read(materials_project_source("mp:Na-Cl", query_materials_project("Na-Cl", client)))
     same(samples)
     assert samples[0].id == "mp-0"
     assert samples[0].properties == {"formation_energy_per_atom": -1.0}

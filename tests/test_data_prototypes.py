@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Element
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
 
-from fourier_workbench.data import prototypes as p
+from fourier_workbench.data.sources import prototypes as p
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
-"""Sources: what can be read is read, what cannot is counted, what is no source says so in a line."""
+"""Sources: every entry is read or counted with a reason, and a source that cannot be opened raises one line."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import load_crystals, prepare_corpus
-from fourier_workbench.data.sources import open_source
+from fourier_workbench.data.sources.base import Format, indexed, samples_from
+from fourier_workbench.data.sources.open import FORMATS, for_another_process, open_source, read_part
 from fourier_workbench.errors import SourceError
 
 SALT = Crystal(np.eye(3) * 5.64, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -29,7 +31,7 @@ def read(source):
 
 @pytest.fixture
 def cifs(tmp_path):
-    """A folder with one good CIF, nested, and one of every kind of bad one."""
+    """A folder with one good CIF, nested, and one bad one for each reason."""
     good = SALT.to_cif()
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "salt.CIF").write_text(good)
@@ -43,10 +45,10 @@ def cifs(tmp_path):
     return tmp_path
 
 
-def test_bad_cifs_are_reported_and_the_rest_goes_on(cifs):
+def test_bad_cifs_are_reported_and_the_others_are_read(cifs):
     samples, rejected = read(cifs)
     assert [sample.id for sample in samples] == ["deep/salt"]
-    assert samples[0].crystal.formula == "Cl1 Na1"
+    assert samples[0].crystal.formula == "Na1 Cl1"
     reasons = {name: reason for name, reason, _ in rejected}
     assert set(reasons) == {"half", "unknown", "nan", "pointer", "noise", "empty"}
     assert reasons["half"] == "partial_occupancy"
@@ -118,12 +120,12 @@ def put(path, content):
     (lambda d: put(d / "a.parquet", POINTER), "Git-LFS pointer"),
     (lambda d: put(d / "a.parquet", b"PAR1 and then nothing"), "download complete"),
     (lambda d: put(d / "a.txt", "2\n\n"), "no crystals that can be read"),
-    (lambda d: put(d / "a.cif", "x") and put(d / "b.parquet", "y").parent, "name the folder of one kind"),
+    (lambda d: put(d / "a.cif", "x") and put(d / "b.parquet", "y").parent, "name the folder of one format"),
     (lambda d: [], "empty"),
     (lambda d: [SALT, 3], "entry 1 is a int"),
     (lambda d: "hf:LeMat", "write hf:OWNER/NAME"),
 ])
-def test_what_is_no_source_says_so_in_a_line(tmp_path, make, words):
+def test_a_source_that_cannot_be_opened_raises_one_line(tmp_path, make, words):
     with pytest.raises(SourceError, match=words) as caught:
         load_crystals(make(tmp_path))
     assert "\n" not in str(caught.value)
@@ -144,7 +146,7 @@ def test_a_truncated_table_is_an_error(tmp_path):
         load_crystals(tmp_path / "cut.parquet")
 
 
-def test_a_file_that_cannot_be_opened_among_others_is_counted_and_said(tmp_path):
+def test_a_damaged_file_among_others_is_counted_with_a_warning(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows(3)), tmp_path / "b.parquet")
     put(tmp_path / "a.parquet", POINTER)
     put(tmp_path / "c.parquet", b"PAR1 and then nothing")
@@ -157,14 +159,14 @@ def test_a_file_that_cannot_be_opened_among_others_is_counted_and_said(tmp_path)
     assert [word in detail for (_, _, detail), word in zip(rejected, ["git lfs pull", "download", "lattice"], strict=True)] == [
         True] * 3
     with pytest.warns(UserWarning, match="cannot be read"):
-        funnel = prepare_corpus(tmp_path, tmp_path.with_name("out"), grid=24, recovery=None, progress=False).funnel
+        funnel = prepare_corpus(tmp_path, tmp_path.with_name("prepared"), grid=24, recovery=None, progress=False).funnel
     assert (funnel["in"], funnel["rejected"]["unreadable"]) == (6, 3)
     (tmp_path / "b.parquet").unlink()
     with pytest.raises(SourceError, match="Git-LFS"):
         load_crystals(tmp_path)
 
 
-def test_a_damaged_row_group_is_counted_row_by_row_and_the_rest_goes_on(tmp_path):
+def test_a_damaged_row_group_is_counted_row_by_row_and_the_others_are_read(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.Table.from_pylist(rows(90)), path, row_group_size=30)
     group = pq.read_metadata(path).row_group(1)
@@ -183,7 +185,7 @@ def test_parts_carry_no_more_than_their_own_entries(cifs):
     assert [name for part in parts for name in part.payload] == list(open_source(cifs).parts[0].payload)
 
 
-def test_the_hub_without_its_extra_says_what_to_install(monkeypatch):
+def test_the_hub_without_its_extra_names_the_command_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(SourceError, match=r"fourier_workbench\[hub\]"):
         load_crystals("hf:LeMaterial/LeMat-BulkUnique:unique_pbe")
@@ -204,7 +206,7 @@ def test_a_data_set_of_the_hub(monkeypatch):
     assert [reason for _, reason, _ in rejected] == ["shape"] * 3
 
 
-def test_a_hub_that_cannot_be_reached_is_told_in_a_line(monkeypatch):
+def test_a_hub_that_cannot_be_reached_raises_one_line(monkeypatch):
     datasets = pytest.importorskip("datasets")
 
     def load(*arguments, **options):
@@ -231,3 +233,35 @@ def test_head_cuts_the_source(tmp_path):
     assert [len(source.head(n)) for n in (None, 9, 5, 3, 0)] == [5, 5, 5, 3, 0]
     assert [sample.id for sample in load_crystals(source.head(3))] == ["m0", "m1", "m2"]
     assert [sample.id for sample in load_crystals(open_source([SALT] * 9, part_size=4).head(6))] == list("012345")
+
+
+def read_edges(part, on_reject):
+    """Reader of a format of our own: one cubic cell edge a line."""
+    entries = ((str(i), lambda edge=edge: (Crystal(float(edge) * np.eye(3), [26], [[0, 0, 0]]), {}))
+               for i, edge in enumerate(part.payload, part.start))
+    yield from samples_from(entries, on_reject, (ValueError,))
+
+
+def test_a_new_format_is_one_entry_of_the_table(tmp_path, monkeypatch):
+    out, tmp_path = tmp_path / "out", tmp_path / "crystals"
+    tmp_path.mkdir()
+    monkeypatch.setitem(FORMATS, "edges", Format((".edges",), indexed(lambda path: path.read_text().split(), read_edges)))
+    put(tmp_path / "a.edges", "2.8 none 2.9")
+    put(tmp_path / "b.edges", "0 3.0")
+    samples, rejected = read(tmp_path)
+    assert [sample.crystal.lattice[0, 0] for sample in samples] == [2.8, 2.9, 3.0]
+    assert [(name, reason) for name, reason, _ in rejected] == [("1", "unreadable"), ("0", "volume")]
+    source = open_source(tmp_path, part_size=2)
+    assert [len(part) for part in source.parts] == [2, 1, 2]
+    again = pickle.loads(pickle.dumps(source.parts[1]))  # as it travels to a worker
+    assert [sample.id for sample in read_part(again, lambda *entry: None)] == ["2"]
+    corpus = prepare_corpus(tmp_path, out, grid=24, recovery=None, deduplicate=False, progress=False)
+    assert (corpus.funnel["in"], len(corpus)) == (5, 3)
+
+
+def test_a_part_of_a_built_in_source_carries_its_samples_to_another_process():
+    (part, *_) = open_source("embedded", part_size=5).parts
+    sent = pickle.loads(pickle.dumps(for_another_process(part)))
+    assert [sample.id for sample in sent.payload] == [sample.id for sample in read_part(part, lambda *entry: None)]
+    assert len(sent.payload) == 5
+    assert for_another_process(open_source([SALT]).parts[0]).payload[0].crystal.formula == SALT.formula
