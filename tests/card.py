@@ -13,14 +13,14 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import backend_registration
 
+from fourier_workbench.config.recipes import laptop
+from fourier_workbench.config.schema import Recipe, override
 from fourier_workbench.diffusion import InformationMatchedSchedule
-from fourier_workbench.diffusion.samplers import SAMPLERS, denoiser, guided, levels
+from fourier_workbench.diffusion.samplers import SAMPLERS, denoiser, guided, noise_levels
 from fourier_workbench.model import Autoencoder, Diffuser
-from fourier_workbench.model.engine import accelerate
-from fourier_workbench.training.configuration import Recipe, override
+from fourier_workbench.model.execution import accelerate
 from fourier_workbench.training.losses import autoencoder_loss, noise_rmse
-from fourier_workbench.training.recipes import laptop
-from fourier_workbench.training.stages import binned
+from fourier_workbench.training.stages import noise_error_by_level
 
 NAME = "card"
 CASES: dict[str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "the paper's": {
         "engine__checkpointing": True,
         "autoencoder__model__tokens": "full",
-        "autoencoder__model__anchors": False,
+        "autoencoder__model__wave_embedding": False,
         "autoencoder__model__transformer__value_rotation": False,
         "autoencoder__model__transformer__modulus_gating": False,
         "autoencoder__loss__standardise_lattice": False,
@@ -80,13 +80,13 @@ def train(recipe: Recipe, autoencoder: Autoencoder, diffuser: Diffuser, schedule
     estimate = diffuser(c * mean + s * mean, phi, c, s, first.mean.detach())
     rmse = noise_rmse(estimate.noise, mean, diffuser.tau, diffuser.selector)
     rmse.mean().backward()
-    binned(torch.rand(n, device="cpu"), rmse, rmse)
+    noise_error_by_level(torch.rand(n, device="cpu"), rmse, rmse)
     return mean
 
 
 def draw(autoencoder: Autoencoder, diffuser: Diffuser, schedule: InformationMatchedSchedule, like: torch.Tensor) -> None:
     "The arithmetic of sampling."
-    phis = levels(3).to(NAME)
+    phis = noise_levels(3).to(NAME)
     estimate = denoiser(diffuser, schedule)(like, phis[0])
     for sampler in SAMPLERS.values():
         drawn = sampler(guided(lambda *_: estimate, lambda *_: estimate, 1.5), schedule, Noise(like), phis)

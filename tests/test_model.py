@@ -1,6 +1,8 @@
 """Properties of the networks and the noise that hold for every toggle and size."""
 
+import copy
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -9,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._dynamo.utils import counters
 
+from fourier_workbench.config.schema import Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.diffusion import InformationMatchedSchedule, radial_laplace, sample_generators
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, DiffuserConfig, TransformerConfig
-from fourier_workbench.model import engine as engines
-from fourier_workbench.model.attention import Block, FixedControls
-from fourier_workbench.model.complex_layers import ComplexLinear, unpack
-from fourier_workbench.model.engine import EngineConfig, accelerate
+from fourier_workbench.model import execution as engines
+from fourier_workbench.model.attention import Block, LearnedModulation
+from fourier_workbench.model.execution import ExecutionConfig, accelerate
 from fourier_workbench.model.ladder import Ladder
+from fourier_workbench.model.layers import ComplexLinear, to_complex
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training.losses import mode_weights
 
@@ -100,7 +103,7 @@ def test_steering_by_noise_level_reaches_every_control():
     schedule = InformationMatchedSchedule(torch.ones(36), torch.full((36,), -1.0))
     phi = torch.tensor([0.3])
     diffuser(torch.randn(2, 36, dtype=torch.complex64), phi, *schedule.coefficients(phi)).noise.abs().sum().backward()
-    controls = dict(diffuser.network.controls[0].tensors.items())
+    controls = dict(diffuser.network.modulations[0].tensors.items())
     assert set(controls) == {"phases", "attention_bias", "mlp_norm_bias", "mlp_bias", "head_scale"}
     for name, tensor in controls.items():
         weights = torch.tensor([0.7**2, 2 * 0.3 * 0.7, 0.3**2])
@@ -137,7 +140,7 @@ def gradients(model: Autoencoder) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     lattice, species = torch.randn(3, 6, generator=generator), torch.randint(0, 84, (3, 6), generator=generator)
     alpha = model.basis.hermitian(torch.randn(3, 6, 27, dtype=torch.complex64, generator=generator))
-    decoded = model.decode_packed(model.packed_mean(lattice, species, model.token_coefficients(alpha)))
+    decoded = model.decode_tokens(model.encode_tokens(lattice, species, model.token_coefficients(alpha)))
     loss = decoded.coefficients.abs().square().sum() + decoded.lattice.square().sum() + decoded.species_logits.square().sum()
     loss.backward()
     return [p.grad for p in model.parameters() if p.grad is not None]
@@ -146,7 +149,7 @@ def gradients(model: Autoencoder) -> list[torch.Tensor]:
 def test_recomputed_activations_change_no_gradient():
     toggles = {"value_rotation": True, "key_bias": True, "modulus_gating": True}
     plain, thrifty = small(**toggles), small(**toggles)
-    accelerate(thrifty, EngineConfig(checkpointing=True))
+    accelerate(thrifty, ExecutionConfig(checkpointing=True))
     assert plain.state_dict().keys() == thrifty.state_dict().keys()
     for one, other in zip(gradients(plain), gradients(thrifty), strict=True):
         assert torch.equal(one, other)
@@ -156,22 +159,22 @@ def test_compiled_blocks_share_their_code_and_give_the_same_numbers():
     shape = TransformerConfig(d_head=6, n_heads=2, n_layers=2, rms_bias=False, modulus_gating=True, value_rotation=True)
     torch.manual_seed(0)
     blocks = [Block(shape, 3, FourierBasis(3).wave_vectors, level) for level in range(3)]
-    controls, x = FixedControls(shape, 3), torch.randn(2, 30, 24)
+    controls, x = LearnedModulation(shape, 3), torch.randn(2, 30, 24)
     expected = [torch.autograd.grad(block(x, controls()).square().sum(), list(block.parameters())) for block in blocks]
     before = counters["stats"]["unique_graphs"]
     for block, gradient in zip(blocks, expected, strict=True):
-        accelerate(block, EngineConfig(compile=True, checkpointing=True))
+        accelerate(block, ExecutionConfig(compile=True, checkpointing=True))
         found = torch.autograd.grad(block(x, controls()).square().sum(), list(block.parameters()))
         for one, other in zip(gradient, found, strict=True):
             assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
     assert counters["stats"]["unique_graphs"] == before + 2, "one for the check of the compiler, one for all blocks"
 
 
-def test_without_a_compiler_training_goes_on_and_says_why(monkeypatch):
+def test_without_a_compiler_training_continues_and_warns(monkeypatch):
     monkeypatch.setattr(engines, "compiler_problem", lambda device: "no C++ compiler found")
     model = small()
     with pytest.warns(UserWarning, match=r"uncompiled.*no C\+\+ compiler.*install"):
-        accelerate(model, EngineConfig(compile=True))
+        accelerate(model, ExecutionConfig(compile=True))
     assert all(torch.equal(one, other) for one, other in zip(gradients(model), gradients(small()), strict=True))
 
 
@@ -180,14 +183,14 @@ def test_without_a_compiler_training_goes_on_and_says_why(monkeypatch):
 def test_three_products_are_four(d_in, d_out, seed):
     torch.manual_seed(seed)
     layer, x = ComplexLinear(d_in, d_out), torch.randn(4, 2 * d_in)
-    assert torch.allclose(unpack(layer.three_products(x)), unpack(x) @ unpack(layer.weight).T, atol=1e-5)
+    assert torch.allclose(to_complex(layer.three_products(x)), to_complex(x) @ to_complex(layer.weight).T, atol=1e-5)
     assert torch.allclose(layer.three_products(x), layer(x), atol=1e-5)
 
 
 def test_only_wide_maps_use_three_products():
     wide, narrow = ComplexLinear(engines.GAUSS_WIDTH, engines.GAUSS_WIDTH), ComplexLinear(8, engines.GAUSS_WIDTH)
     for layer in (wide, narrow):
-        accelerate(layer, EngineConfig(gauss=True))
+        accelerate(layer, ExecutionConfig(gauss=True))
     assert wide.gauss and not narrow.gauss
 
 
@@ -197,8 +200,36 @@ def test_half_precision_keeps_coefficients_and_normalisation_whole():
         module.register_forward_hook(lambda _, __, out, name=name: kinds.update({name: getattr(out, "dtype", None)}))
     lattice, species = torch.randn(2, 6), torch.ones(2, 6, dtype=torch.int64)
     with torch.autocast("cpu", torch.bfloat16):
-        model.decode_packed(model.packed_mean(lattice, species, torch.randn(2, 6, 14, dtype=torch.complex64)))
+        model.decode_tokens(model.encode_tokens(lattice, species, torch.randn(2, 6, 14, dtype=torch.complex64)))
     whole = ("fourier_map", "global_map", "fourier_head", "lattice_head", "species_head", "norm", "blocks.0", "blocks.1")
     assert all(kind == torch.float32 for name, kind in kinds.items() if name.endswith(whole)), kinds
     cast = ("qkv", "gate_up", "down", "attention.out")
     assert all(kind == torch.bfloat16 for name, kind in kinds.items() if name.endswith(cast))
+
+
+def test_names_of_earlier_versions_still_load():
+    transformer = {"n_layers": 1, "places": "even"}
+    earlier = {"name": "old", "autoencoder": {"model": {"anchors": True, "transformer": transformer}}, "diffuser": None}
+    recipe = Recipe.from_json(json.dumps(earlier))
+    assert recipe.autoencoder.model.wave_embedding and recipe.autoencoder.model.transformer.value_positions == "even"
+    assert "anchors" not in recipe.to_json() and Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_renamed_attributes_keep_their_keys_in_checkpoints():
+    shape = TransformerConfig(d_head=3, n_heads=1, n_layers=1)
+    autoencoder = Autoencoder(AutoencoderConfig(shape, bpd=3, n_aux=2, compression=0.004, wave_embedding=True))
+    diffuser = Diffuser(DiffuserConfig(shape, (1, 2, 3), scratch_bpd=0, token_maps=True))
+    for model, keys in (
+        (autoencoder, {"encoder.anchors", "encoder.controls.0.tensors.phases", "decoder.controls.0.tensors.phases"}),
+        (diffuser, {"network.enter.maps.0.weight", "network.leave.maps.1.weight", "network.controls.0.tensors.mlp_bias"}),
+    ):
+        state = {name: torch.rand(value.shape).to(value.dtype) for name, value in model.state_dict().items()}
+        assert keys <= state.keys() and len(state) == len([*model.parameters(), *model.buffers()]) - unsaved(model)
+        copy.deepcopy(model).load_state_dict(state)
+        model.load_state_dict(state)
+        assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def unsaved(model: torch.nn.Module) -> int:
+    "Buffers that are computed, not saved."
+    return sum(len(module._non_persistent_buffers_set) for module in model.modules())

@@ -1,7 +1,7 @@
-"""The networks: Fourier coefficients to a ladder and back, and the estimator of noise in ladders.
+"""The networks: an autoencoder between Fourier coefficients and ladders, and a diffuser that estimates noise in ladders.
 
-In: tensors of lattice coefficients, species slots and Fourier coefficients. Out: ladders, decoded tensors, noise estimates.
-Architecture only: knows wave vectors, nothing of data sets, losses or files.
+In: tensors of lattice coefficients, species classes and Fourier coefficients. Out: ladders, decoded tensors, noise estimates.
+Architecture only: no data sets, losses or files.
 """
 
 from fourier_workbench.model.attention import TransformerConfig
