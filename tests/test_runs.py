@@ -16,11 +16,11 @@ import pytest
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.errors import RunError
+from fourier_workbench.files import process_started, write_json
 from fourier_workbench.representation import FourierBasis
+from fourier_workbench.runs.worker import claim_directory
 from fourier_workbench.training import Recipe, Run, override, recipes
-from fourier_workbench.training.probe import load_probe, probed_steps
-from fourier_workbench.training.processes import process_started, write_json
-from fourier_workbench.training.worker import in_charge
+from fourier_workbench.training.monitor import load_snapshot, snapshot_steps
 
 PEROVSKITE = [[0.5, 0.5, 0.5], [0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
 METALS = [3, 11, 12, 19, 20, 21, 22, 23, 24, 25, 26, 27]
@@ -110,9 +110,9 @@ def test_pause_checkpoint_stop_and_resume(started) -> None:
     run.resume()
     until(lambda: run.status.step > step)
     plan = (run.directory / "run.json").read_bytes()
-    with pytest.raises(RunError, match="going on"):
+    with pytest.raises(RunError, match="is active"):
         Run.start(run.recipe, json.loads(plan)["corpus"], run.directory, devices=2)
-    with pytest.raises(RunError, match="going on"), in_charge(run.directory):
+    with pytest.raises(RunError, match="is active"), claim_directory(run.directory):
         pytest.fail("two would train in one directory")
     assert (run.directory / "run.json").read_bytes() == plan
     written = latest.stat().st_mtime_ns
@@ -129,8 +129,8 @@ def test_pause_checkpoint_stop_and_resume(started) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     until(lambda: run.status.state == "failed")
-    assert "without a word" in (run.status.error or "")
-    with pytest.raises(RunError, match="without a word"):
+    assert "without a message" in (run.status.error or "")
+    with pytest.raises(RunError, match="without a message"):
         run.wait()
 
 
@@ -149,11 +149,11 @@ def test_a_run_in_the_foreground_is_seen_and_steered_by_others(corpus: Corpus, t
         until(lambda: (tmp_path / "run/status.json").is_file() and Run.attach(tmp_path / "run").status.step > 0)
         run = Run.attach(tmp_path / "run")
         assert run.status.pid == shell.pid
-        with pytest.raises(RunError, match="going on"):
+        with pytest.raises(RunError, match="is active"):
             Run.start(tiny_recipe(100_000), corpus, run.directory)
         run.stop()
         assert run.wait(300).state == "stopped"
-        assert "the same command goes on" in shell.communicate(timeout=60)[1] and shell.returncode == 2
+        assert "repeat the command to resume" in shell.communicate(timeout=60)[1] and shell.returncode == 2
         assert run.status.state == "stopped" and not (run.directory / "worker.json").exists()
     finally:
         shell.kill()
@@ -162,8 +162,8 @@ def test_a_run_in_the_foreground_is_seen_and_steered_by_others(corpus: Corpus, t
 def test_a_run_that_is_done_can_be_extended(started) -> None:
     run = started(override(tiny_recipe(8), diffuser=None))
     run.wait(600)
-    assert probed_steps(run.directory) == list(range(1, 9)), "the crystal is decoded as training goes"
-    first = load_probe(run.directory, 8)
+    assert snapshot_steps(run.directory) == list(range(1, 9)), "the crystal is decoded as training goes"
+    first = load_snapshot(run.directory, 8)
     with pytest.raises(RunError, match="give a stage"):
         run.extend(4, stage="diffuser")
     with pytest.raises(RunError, match="positive number"):
@@ -173,7 +173,7 @@ def test_a_run_that_is_done_can_be_extended(started) -> None:
     assert run.recipe.autoencoder.steps == 100_008
     steps = run.metrics()["step"].tolist()
     assert steps == sorted(set(steps)), "it went on where it was"
-    assert (load_probe(run.directory, 8).crystals.coefficients == first.crystals.coefficients).all()
+    assert (load_snapshot(run.directory, 8).crystals.coefficients == first.crystals.coefficients).all()
 
 
 def test_a_run_outlives_the_process_that_started_it(corpus: Corpus, tmp_path: Path) -> None:

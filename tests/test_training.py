@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from fourier_workbench.checkpoints import load_checkpoint
+from fourier_workbench.config.recipes import laptop
+from fourier_workbench.config.schema import FineTuneStage, Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
-from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, levels, sample_generators
+from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, noise_levels, sample_generators
 from fourier_workbench.errors import CheckpointError, RecipeError
-from fourier_workbench.model.engine import EngineConfig
+from fourier_workbench.files import RunDirectory
+from fourier_workbench.model.execution import ExecutionConfig
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import fit, fit_autoencoder, load_autoencoder, load_diffuser, override
-from fourier_workbench.training.checkpoints import RunDirectory, load_checkpoint
-from fourier_workbench.training.configuration import FineTuneStage, Recipe
-from fourier_workbench.training.devices import make_fabric
-from fourier_workbench.training.loop import TrainingLoop
-from fourier_workbench.training.recipes import laptop
+from fourier_workbench.training.distributed import make_fabric
+from fourier_workbench.training.trainer import Checkpointer
 
 
 def tiny(steps: int = 12) -> Recipe:
@@ -70,10 +71,10 @@ def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
     script.write_text(
         "import os, signal, sys\nfrom fourier_workbench.data import Corpus\n"
         "from fourier_workbench.training import fit_autoencoder, fit_diffuser, Recipe\n"
-        "from fourier_workbench.training.checkpoints import RunDirectory\n"
+        "from fourier_workbench.files import RunDirectory\n"
         "run = RunDirectory(sys.argv[3])\n"
         "def at(stage, step):\n"
-        "    if stage.name == sys.argv[4] and step == stage.steps // 2: run.answer('checkpoint')\n"
+        "    if stage.name == sys.argv[4] and step == stage.steps // 2: run.set_command('checkpoint')\n"
         "    if stage.name == sys.argv[4] and step == stage.steps // 2 + 3: os.kill(os.getpid(), signal.SIGKILL)\n"
         "for fit in (fit_autoencoder, fit_diffuser):\n"
         "    fit(Recipe.from_json(sys.argv[1]), Corpus(sys.argv[2]), sys.argv[3], progress=False, callback=at)\n")
@@ -99,14 +100,14 @@ def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
 
 
 def test_a_stop_while_a_checkpoint_is_written_is_not_lost(corpus, tmp_path, monkeypatch):
-    run, save = RunDirectory(tmp_path / "run"), TrainingLoop.save
+    run, save = RunDirectory(tmp_path / "run"), Checkpointer.save
 
-    def stopped_meanwhile(loop):
-        save(loop)
-        run.answer("stop")
+    def stopped_meanwhile(checkpointer, step):
+        save(checkpointer, step)
+        run.set_command("stop")
 
-    monkeypatch.setattr(TrainingLoop, "save", stopped_meanwhile)
-    at = lambda stage, step: run.answer("checkpoint") if step == 4 else None  # noqa: E731
+    monkeypatch.setattr(Checkpointer, "save", stopped_meanwhile)
+    at = lambda stage, step: run.set_command("checkpoint") if step == 4 else None  # noqa: E731
     assert fit_autoencoder(tiny(), corpus, run.path, progress=False, callback=at) is None
     assert load_checkpoint(run.checkpoints / "autoencoder" / "latest", "autoencoder")[1]["step"] < 8
 
@@ -126,14 +127,14 @@ def test_one_crystal_is_enough_to_try(tmp_path):
 def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, tmp_path):
     def at(stage, step):
         if step in (4, 8):
-            RunDirectory(tmp_path / "torn").answer("checkpoint" if step == 4 else "stop")
+            RunDirectory(tmp_path / "torn").set_command("checkpoint" if step == 4 else "stop")
 
     recipe, latest = tiny(), tmp_path / "torn/checkpoints/autoencoder/latest.safetensors"
     assert fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False, callback=at) is None
     assert load_checkpoint(latest.with_suffix(""), "autoencoder")[1]["step"] == 8
     shutil.copy(latest.with_name("latest.previous.safetensors"), latest)  # words of one, tensors of the other
-    RunDirectory(tmp_path / "torn").answer("run")
-    with pytest.warns(UserWarning, match="the one before"):
+    RunDirectory(tmp_path / "torn").set_command("run")
+    with pytest.warns(UserWarning, match="using latest.previous instead"):
         torn = fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False)
     whole = fit_autoencoder(recipe, corpus, tmp_path / "whole", progress=False)
     assert all(torch.equal(one, other) for one, other in zip(torn.parameters(), whole.parameters(), strict=True))
@@ -143,8 +144,8 @@ def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, t
 def test_every_engine_trains_alike(corpus, tmp_path):
     recipe = override(tiny(6), autoencoder__optimiser__name="adam", diffuser__optimiser__name="adam")
     results = {}
-    for name, engine in {"literal": EngineConfig(), "recomputed": EngineConfig(checkpointing=True),
-                         "fused": EngineConfig(fused=True), "bf16": EngineConfig("bf16")}.items():
+    for name, engine in {"literal": ExecutionConfig(), "recomputed": ExecutionConfig(checkpointing=True),
+                         "fused": ExecutionConfig(fused=True), "bf16": ExecutionConfig("bf16")}.items():
         assert fit(override(recipe, engine=engine), corpus, tmp_path / name, progress=False)
         log = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         results[name] = torch.tensor([row["loss"] for row in log])
@@ -166,7 +167,7 @@ def test_self_conditioning_reaches_the_weights_and_the_sampler(corpus, tmp_path)
     known = denoiser(diffuser, schedule)
     watched = lambda x, phi, previous=None: (seen.append(previous), known(x, phi, previous))[1]  # noqa: E731
     noise = LadderNoise(diffuser.tau, diffuser.selector, sample_generators(0, [0, 1]))
-    get_sampler("ancestral")(watched, schedule, noise, levels(3))
+    get_sampler("ancestral")(watched, schedule, noise, noise_levels(3))
     assert seen[0] is None and all(previous is not None for previous in seen[1:])
 
 
