@@ -7,17 +7,18 @@ from hypothesis import strategies as st
 
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.errors import EvaluationError
-from fourier_workbench.generation.checks import judge_charges, judge_symmetry, measure
-from fourier_workbench.generation.fingerprints import structure_hash
-from fourier_workbench.generation.statistics import (
+from fourier_workbench.evaluation import structure_table
+from fourier_workbench.evaluation.checks import check_charges, measure_geometry, measure_symmetry
+from fourier_workbench.evaluation.context import ResultCache
+from fourier_workbench.evaluation.fingerprints import structure_hash
+from fourier_workbench.evaluation.statistics import (
     bootstrap_interval,
     coverage,
     distances,
     jensen_shannon,
     rate_interval,
 )
-from fourier_workbench.generation.structures import Journal, structure_table
-from fourier_workbench.generation.workers import Outcome
+from fourier_workbench.evaluation.workers import Outcome
 
 HALITE = Crystal(2.82 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CAESIUM = Crystal(np.eye(3) * 4.11, [55, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -65,12 +66,12 @@ def rewritten(crystal: Crystal, cell: np.ndarray, shift, seed: int, mirror: bool
 @settings(max_examples=15)
 def test_how_a_crystal_is_written_changes_no_number(crystal, cell, shift, seed: int, mirror: bool) -> None:
     other = rewritten(crystal, cell, shift, seed, mirror)
-    before, after = measure(crystal), measure(other)
+    before, after = measure_geometry(crystal), measure_geometry(other)
     assert {name: after[name] for name in PER_CRYSTAL} == pytest.approx({name: before[name] for name in PER_CRYSTAL})
     assert (after["reduced_formula"], after["n_species"]) == (before["reduced_formula"], before["n_species"])
     assert structure_hash(other) == structure_hash(crystal)
-    symmetry = judge_symmetry(other)
-    assert symmetry["n_sites_primitive"] == judge_symmetry(crystal)["n_sites_primitive"]
+    symmetry = measure_symmetry(other)
+    assert symmetry["n_sites_primitive"] == measure_symmetry(crystal)["n_sites_primitive"]
     assert symmetry["symmetry_residual"] < 2e-2, "perfect in any cell, up to the digits it was written with"
 
 
@@ -78,38 +79,38 @@ def test_how_a_crystal_is_written_changes_no_number(crystal, cell, shift, seed: 
 @settings(max_examples=4)
 def test_a_supercell_is_the_same_crystal(multiple: tuple[int, int, int]) -> None:
     larger = QUARTZ.supercell(multiple)
-    before, after = measure(QUARTZ), measure(larger)
+    before, after = measure_geometry(QUARTZ), measure_geometry(larger)
     assert {name: after[name] for name in PER_CRYSTAL} == pytest.approx({name: before[name] for name in PER_CRYSTAL})
     assert structure_hash(larger) == structure_hash(QUARTZ)
-    assert judge_symmetry(larger)["n_sites_primitive"] == 9
+    assert measure_symmetry(larger)["n_sites_primitive"] == 9
 
 
 def test_quartz_has_its_space_group_and_loses_it() -> None:
-    found = judge_symmetry(QUARTZ)
+    found = measure_symmetry(QUARTZ)
     assert found["space_group"] == 154
     assert 0 < found["symmetry_skipped"] < 1, "hexagonal operations leave the cube"
     noise = np.random.default_rng(0).normal(0, 0.002, QUARTZ.frac_coords.shape)
     bent = Crystal(QUARTZ.lattice, QUARTZ.numbers, QUARTZ.frac_coords + noise)
-    assert judge_symmetry(bent)["space_group"] == 154, "within 0.1 Å"
-    assert judge_symmetry(bent)["symmetry_residual"] > 5 * found["symmetry_residual"]
+    assert measure_symmetry(bent)["space_group"] == 154, "within 0.1 Å"
+    assert measure_symmetry(bent)["symmetry_residual"] > 5 * found["symmetry_residual"]
 
 
 # ---------------------------------------------------------------------------------------------------- known answers
 
 
 def test_densities_and_distances_are_those_of_the_tables() -> None:
-    assert measure(HALITE)["mass_density"] == pytest.approx(2.16, abs=0.01)
-    assert measure(QUARTZ)["mass_density"] == pytest.approx(2.65, abs=0.01)
-    assert measure(RUTILE)["mass_density"] == pytest.approx(4.25, abs=0.02)
-    assert measure(QUARTZ)["min_distance"] == pytest.approx(1.61, abs=0.01)
+    assert measure_geometry(HALITE)["mass_density"] == pytest.approx(2.16, abs=0.01)
+    assert measure_geometry(QUARTZ)["mass_density"] == pytest.approx(2.65, abs=0.01)
+    assert measure_geometry(RUTILE)["mass_density"] == pytest.approx(4.25, abs=0.02)
+    assert measure_geometry(QUARTZ)["min_distance"] == pytest.approx(1.61, abs=0.01)
 
 
 def test_an_isolated_pair_has_one_distance() -> None:
     pair = Crystal(np.eye(3) * 20, [1, 1], [[0, 0, 0], [0.037, 0, 0]])
-    numbers = measure(pair)
+    numbers = measure_geometry(pair)
     assert numbers["pair_distance"] == numbers["min_distance"] == pytest.approx(0.74)
     assert numbers["radii_ratio"] == pytest.approx(0.74 / 0.62)
-    table = structure_table([pair], questions=("sizes",), workers=1)
+    table = structure_table([pair], measurements=("sizes",), workers=1)
     assert not table["valid"][0], "4000 Å³ an atom"
     assert table["distances by radii"][0]
 
@@ -126,15 +127,15 @@ def test_an_isolated_pair_has_one_distance() -> None:
     ],
 )
 def test_charges(composition: dict[int, int], neutral: bool, pauling: bool) -> None:
-    verdict = judge_charges(composition)
+    verdict = check_charges(composition)
     assert (verdict["charge_neutral"], verdict["charges_as_pauling"]) == (neutral, pauling)
-    assert judge_charges({z: 3 * n for z, n in composition.items()}) == verdict
+    assert check_charges({z: 3 * n for z, n in composition.items()}) == verdict
 
 
 def test_each_check_sees_what_is_wrong() -> None:
     flat = Crystal([[4, 0, 0], [0, 4, 0], [3.9, 3.9, 0.0045]], [11], [[0, 0, 0]])
     heavy = Crystal(np.eye(3) * 1.5, [79], [[0, 0, 0]])
-    table = structure_table([HALITE, flat, heavy, None], questions=("sizes", "charges"), workers=1)
+    table = structure_table([HALITE, flat, heavy, None], measurements=("sizes", "charges"), workers=1)
     assert table["cell not flat"].tolist() == [True, False, True, False]
     assert table["mass density"].tolist()[::2] == [True, False], "97 g/cm³"
     assert table["CDVAE structure"].tolist()[2:] == [True, False], "an atom alone meets nobody but itself"
@@ -181,20 +182,20 @@ def test_coverage_needs_both_fingerprints() -> None:
     assert coverage([None], [None], [[0.0]], [[0.0]])[1].tolist() == [False]
 
 
-# ---------------------------------------------------------------------------------------------------- journal
+# ---------------------------------------------------------------------------------------------------- cache
 
 
-def test_a_journal_outlives_a_kill_in_the_middle_of_a_line(tmp_path) -> None:
+def test_a_cache_outlives_a_kill_in_the_middle_of_a_line(tmp_path) -> None:
     path = tmp_path / "journal.jsonl"
-    first = Journal(path)
+    first = ResultCache(path)
     first.add("a", Outcome({"x": 1.5}, None, 0.1))
     first.add("b", Outcome(None, "timeout", 20.0))
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
-    second = Journal(path)
-    assert second.known == {"a": Outcome({"x": 1.5}, None, 0.1)}
+    second = ResultCache(path)
+    assert second.results == {"a": Outcome({"x": 1.5}, None, 0.1)}
     second.add("b", Outcome(None, "crash", 1.0))
-    assert Journal(path).known["b"].failure == "crash"
+    assert ResultCache(path).results["b"].failure == "crash"
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="give a directory"):
-        Journal(tmp_path / "file" / "journal.jsonl")
+        ResultCache(tmp_path / "file" / "journal.jsonl")

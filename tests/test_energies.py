@@ -16,10 +16,9 @@ from pymatgen.entries.computed_entries import ComputedEntry
 from fourier_workbench.cli import main
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.errors import EvaluationError
-from fourier_workbench.generation import energies as energies_module
-from fourier_workbench.generation import evaluate
-from fourier_workbench.generation.energies import Energies
-from fourier_workbench.generation.hull import (
+from fourier_workbench.evaluation.stability import energies as energies_module
+from fourier_workbench.evaluation.stability.energies import Energies
+from fourier_workbench.evaluation.stability.hull import (
     LEVELS,
     Hull,
     elemental_crystals,
@@ -29,8 +28,9 @@ from fourier_workbench.generation.hull import (
     stability,
     stability_rates,
 )
-from fourier_workbench.generation.potentials import POTENTIALS, CHGNet, SevenNet, relaxation_rmsd
-from fourier_workbench.generation.workers import Outcome
+from fourier_workbench.evaluation.stability.potentials import POTENTIALS, CHGNet, SevenNet, relaxation_rmsd
+from fourier_workbench.evaluation.workers import Outcome
+from fourier_workbench.generation import evaluate
 
 CELL = 2.85 * (1 - np.eye(3))
 HALITE = Crystal(CELL, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -109,7 +109,7 @@ def test_halite_is_on_the_hull_and_its_rival_is_not(computed, monkeypatch: pytes
 def test_evaluate_prints_stability_beside_its_hull(computed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     energies, _, _ = computed
     monkeypatch.setattr(energies_module, "run_limited", lambda *_, **__: pytest.fail("was computed again"))
-    options = {"workers": 1, "questions": ["sizes"], "compare": 0, "progress": False}
+    options = {"workers": 1, "measurements": ["sizes"], "compare": 0, "progress": False}
     report = evaluate(DRAWN, KNOWN, energies=energies.single_point(), directory=tmp_path / "out", **options)
     rates = report.rates.set_index("metric")
     assert rates.loc["stable (0)", ["count", "denominator"]].tolist() == [2, 5]
@@ -151,7 +151,7 @@ def test_missing_elements_come_from_prototypes() -> None:
     bare = self_consistent_hull(
         {"NaCl": {"halite": HALITE}}, Counting(CHGNet(relax=False)), [HALITE], elements=False, progress=False
     )
-    assert bare.above("NaCl", -2.0) is None, "no_hull"
+    assert bare.energy_above("NaCl", -2.0) is None, "no_hull"
 
 
 def test_sevennet_agrees_on_what_is_lower() -> None:
@@ -160,7 +160,7 @@ def test_sevennet_agrees_on_what_is_lower() -> None:
     table = energies([HALITE, BLENDE, Crystal(CELL, [11, 117], HALITE.frac_coords)], progress=False)
     assert table["energy"][0] < table["energy"][1]
     assert table["energy_failure"][2] == "element"
-    assert "SevenNet" in energies.potential.words
+    assert "SevenNet" in energies.potential.description
 
 
 # ---------------------------------------------------------------------------------------------------- what hangs and dies
@@ -218,9 +218,9 @@ def test_wrong_settings_and_missing_packages(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_results_are_named_by_what_was_computed() -> None:
-    recipes = {each.recipe for each in (CHGNet(), CHGNet(fmax=0.1), CHGNet(relax=False), CHGNet(cell=False))}
-    assert len(recipes) == 4
-    assert CHGNet(device="cuda").recipe in recipes
+    keys = {each.cache_key for each in (CHGNet(), CHGNet(fmax=0.1), CHGNet(relax=False), CHGNet(cell=False))}
+    assert len(keys) == 4
+    assert CHGNet(device="cuda").cache_key in keys
     assert set(POTENTIALS) == {"chgnet", "sevennet"}
 
 
@@ -247,10 +247,10 @@ def test_distance_to_the_hull_is_pymatgens(energies: list[float], energy: float)
         if formula != "Cl2"
     ]
     entry = PDEntry(Composition("Li3NaO2"), 6 * energy)
-    assert hull.above("Li3NaO2", energy) == pytest.approx(
+    assert hull.energy_above("Li3NaO2", energy) == pytest.approx(
         PhaseDiagram(entries).get_e_above_hull(entry, allow_negative=True), abs=1e-9
     )
-    assert hull.above("Li6Na2O4", energy + 0.25) == pytest.approx(hull.above("Li3NaO2", energy) + 0.25), "per atom"
+    assert hull.energy_above("Li6Na2O4", energy + 0.25) == pytest.approx(hull.energy_above("Li3NaO2", energy) + 0.25), "per atom"
 
 
 def test_hulls_from_files(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_hulls_from_files(tmp_path: Path) -> None:
         hull = read_hull(tmp_path / name, KNOWN)
         assert hull.energies == pytest.approx({"Na": -1.3, "Cl2": -1.8, "NaCl": -3.4}), name
         assert name in hull.source
-    assert find_hull(tmp_path / "hull.csv", {}, Energies(), []).above("NaCl", -3.4) == pytest.approx(0)
+    assert find_hull(tmp_path / "hull.csv", {}, Energies(), []).energy_above("NaCl", -3.4) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "formula,energy_per_atom\nNa,nan\n", "id,energy_per_atom\nx,1\n"])

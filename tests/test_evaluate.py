@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -19,15 +21,15 @@ from hypothesis import strategies as st
 from trouble import complain, crash, hang, read_but_one
 
 from fourier_workbench.crystal import Crystal
-from fourier_workbench.data.primitive import SAME
 from fourier_workbench.errors import EvaluationError
-from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
-from fourier_workbench.generation import matching as matching_module
-from fourier_workbench.generation import samples as samples_module
-from fourier_workbench.generation.cells import MATCH, is_same
-from fourier_workbench.generation.matching import find_kinds, match_pairs
-from fourier_workbench.generation.report import (
+from fourier_workbench.evaluation import inputs as inputs_module
+from fourier_workbench.evaluation import uniqueness as uniqueness_module
+from fourier_workbench.evaluation.context import EvaluationContext, ResultCache
+from fourier_workbench.evaluation.inputs import by_formula, read_samples
+from fourier_workbench.evaluation.metrics import METRICS, Metric, add_verdicts, metrics_of, register, sample_rates
+from fourier_workbench.evaluation.report.html import (
     distribution_section,
+    evaluation_page,
     facts_section,
     funnel_section,
     gallery_section,
@@ -35,9 +37,10 @@ from fourier_workbench.generation.report import (
     training_section,
     write_report,
 )
-from fourier_workbench.generation.samples import by_formula, read_drawn
-from fourier_workbench.generation.structures import Desk, Journal
-from fourier_workbench.generation.workers import Workers
+from fourier_workbench.evaluation.uniqueness import MATCH, find_matches, is_same, match_pairs
+from fourier_workbench.evaluation.workers import Workers
+from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
+from fourier_workbench.matching.reduced_cell import PAPER_TOLERANCE
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import override, recipes
@@ -78,14 +81,14 @@ def test_supercells_scales_and_other_structures() -> None:
     assert not is_same(HALITE, Crystal(HALITE.lattice, [11, 35], HALITE.frac_coords)), "another element"
     moved = Crystal(RUTILE.lattice, RUTILE.numbers, RUTILE.frac_coords + np.eye(6, 3) * 0.16)
     assert is_same(RUTILE, moved, MATCH)
-    assert SAME != MATCH
+    assert PAPER_TOLERANCE != MATCH
 
 
-def test_kinds_are_counted_within_a_formula() -> None:
+def test_duplicates_are_found_within_a_formula() -> None:
     samples = [HALITE, None, CAESIUM, HALITE.supercell(np.diag([1, 1, 2])), RUTILE, RUTILE]
-    kinds = find_kinds(samples, {"TiO2": {"rutile": RUTILE}}, workers=2, progress=False)
-    assert [kind.duplicate_of for kind in kinds] == [None, None, None, 0, None, 4]
-    assert [kind.reference for kind in kinds] == [None] * 4 + ["rutile"] * 2
+    results = find_matches(samples, {"TiO2": {"rutile": RUTILE}}, workers=2, progress=False)
+    assert [result.duplicate_of for result in results] == [None, None, None, 0, None, 4]
+    assert [result.reference for result in results] == [None] * 4 + ["rutile"] * 2
     assert match_pairs([HALITE, HALITE, None], [HALITE, RUTILE, HALITE], workers=1, progress=False) == [
         True,
         False,
@@ -95,9 +98,9 @@ def test_kinds_are_counted_within_a_formula() -> None:
 
 @pytest.mark.parametrize(("trouble", "reason"), [(crash, "crash"), (hang, "timeout"), (complain, "ValueError: no")])
 def test_a_library_that_crashes_or_hangs_is_counted(monkeypatch: pytest.MonkeyPatch, trouble, reason: str) -> None:
-    monkeypatch.setattr(matching_module, "first_match", trouble)
-    kinds = find_kinds([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=2.0, progress=False)
-    assert [kind.failure for kind in kinds] == [None, reason, reason, None], (
+    monkeypatch.setattr(uniqueness_module, "first_match", trouble)
+    results = find_matches([HALITE, CAESIUM, HALITE, RUTILE], workers=1, limit=2.0, progress=False)
+    assert [result.failure for result in results] == [None, reason, reason, None], (
         "the first and the only one are not compared"
     )
 
@@ -125,7 +128,7 @@ def test_every_rate_has_all_drawn_as_its_denominator() -> None:
 
 
 def test_coverage_is_refused_or_left_open_where_too_few_references_set_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "questions": ["sizes"]}
+    options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "measurements": ["sizes"]}
     assert "left out" in evaluate([HALITE], [CAESIUM], **options).facts["coverage"]
     for reference in ([CAESIUM] * 29, None):
         with pytest.raises(EvaluationError, match="at least 30 reference crystals"):
@@ -174,7 +177,7 @@ def test_a_table_with_nonsense_in_it_is_read_row_by_row(tmp_path: Path) -> None:
         {"lattice": None, "atomic_numbers": None, "frac_coords": None},
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "x.parquet")
-    drawn = read_drawn(tmp_path / "x.parquet")
+    drawn = read_samples(tmp_path / "x.parquet")
     assert [crystal is not None for crystal in drawn.crystals] == [True, False, False, False, False]
     assert drawn.reasons == [None, "volume", "element", "unreadable", "missing"]
 
@@ -232,26 +235,26 @@ def extxyz_of(crystal: Crystal) -> str:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "csv", "json", "json.gz", "extxyz"])
-def test_what_any_generator_leaves_is_read(kind: str, tmp_path: Path, reading_desk: Desk) -> None:
-    drawn = read_drawn(write_as(kind, tmp_path, [HALITE, RUTILE]), reading_desk)
+def test_what_any_generator_leaves_is_read(kind: str, tmp_path: Path, reading_context: EvaluationContext) -> None:
+    drawn = read_samples(write_as(kind, tmp_path, [HALITE, RUTILE]), reading_context)
     assert [None if c is None else c.reduced_formula for c in drawn.crystals] == ["NaCl", "TiO2", None]
     assert drawn.reasons[:2] == [None, None]
     assert drawn.reasons[2] in ("unreadable", "element")
 
 
 @pytest.fixture(scope="module")
-def reading_desk() -> Iterator[Desk]:
+def reading_context() -> Iterator[EvaluationContext]:
     "Workers that stay for all formats."
     with Workers(1) as pool:
-        yield Desk(pool)
+        yield EvaluationContext(pool)
 
 
 def test_a_file_that_hangs_its_parser_costs_itself_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(samples_module, "read_entries", read_but_one)
+    monkeypatch.setattr(inputs_module, "read_entries", read_but_one)
     for i in range(4):
         HALITE.to_cif(tmp_path / f"{i}.cif")
     with Workers(1, 1.0) as pool:
-        drawn = read_drawn(tmp_path, Desk(pool))
+        drawn = read_samples(tmp_path, EvaluationContext(pool))
     assert drawn.reasons == [None, "reading: timeout", None, None]
     assert drawn.ids == ["0", "1.cif", "2", "3"]
 
@@ -259,10 +262,10 @@ def test_a_file_that_hangs_its_parser_costs_itself_only(monkeypatch: pytest.Monk
 def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crystals = [HALITE, CAESIUM, RUTILE, HALITE, None]
     options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "directory": tmp_path / "out"}
-    finish = Journal.finish
-    monkeypatch.setattr(Journal, "finish", lambda self: None)  # a kill before the end
+    finish = ResultCache.delete
+    monkeypatch.setattr(ResultCache, "delete", lambda self: None)  # a kill before the end
     first = evaluate(crystals, [HALITE], **options)
-    monkeypatch.setattr(Journal, "finish", finish)
+    monkeypatch.setattr(ResultCache, "delete", finish)
     asked: list[object] = []
     run = Workers.run
 
@@ -290,6 +293,59 @@ def test_real_crystals_pass_the_checks_of_their_benchmarks() -> None:
     assert report["CDVAE valid"] == report["all checks"] == 15 / 16, "one perovskite in seventy has no neutral charges"
     assert report["unique"] == 1
     assert report.rates.set_index("metric").loc["valid", "low"] < 1, "sixteen crystals prove no certainty"
+
+
+# ---------------------------------------------------------------------------------------------------- metrics
+
+LABELS = """recovered; valid; ghost; empty; clean; distances; volume per atom; distances by radii; cell not flat;
+mass density; charge neutral; electronegativity; all checks; CDVAE structure; CDVAE composition;
+CDVAE valid; unique; unique, strict; unique by hash; novel; novel, strict; novel by hash;
+novel formula; valid, unique, novel; all checks, unique, novel; clean, unique, novel"""
+
+
+def test_labels_of_metrics_and_their_order_stay() -> None:
+    assert [metric.label for metric in metrics_of("samples")] == [label.strip() for label in LABELS.split(";")]
+    results = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "baselines_embedded.json").read_text())
+    written = {row["metric"] for column in results["table"].values() for row in column["rates"]}
+    assert written <= {metric.label for metric in METRICS.values()}, "results of earlier versions are read"
+
+
+def test_a_metric_is_one_object(tmp_path: Path) -> None:
+    before = dict(METRICS)
+    try:
+        register(Metric("light", "light", "mass density below 3 g/cm³", ("sizes",), lambda table: table["mass_density"] < 3))
+        register(Metric("bound", "bound", "needs a measurement that nobody made", ("binding",)))
+        report = evaluate([HALITE, RUTILE, None], workers=1, progress=False, measurements=["sizes"])
+        with pytest.raises(EvaluationError, match="already a metric"):
+            register(Metric("other", "light", "the label is taken"))
+    finally:
+        METRICS.clear()
+        METRICS.update(before)
+    row = report.rates.iloc[-1]
+    assert (row["metric"], row["count"], row["denominator"]) == ("light", 1, 3)
+    assert "bound: binding was not measured" in report.facts["left out"]
+    assert "mass density below 3 g/cm³" in evaluation_page(tmp_path / "page.html", report).read_text(encoding="utf-8")
+
+
+def test_a_failed_measurement_is_not_passed_and_counted() -> None:
+    failures = [None, "symmetry: timeout", "sizes: crash; hash: timeout"]
+    table = pd.DataFrame({"min_distance": [2.8, 2.8, None], "failure": failures})
+    table, left_out = add_verdicts(table, ["sizes"], [METRICS["distances"], METRICS["neutral"]])
+    (row,) = sample_rates(table, left_out)
+    assert (row["count"], row["denominator"], row["failures"]) == (2, 3, 1)
+    assert list(left_out) == ["charge neutral"]
+
+
+def test_evaluation_is_imported_without_any_extra() -> None:
+    code = """import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in "plotly ipywidgets anywidget py3Dmol smact matminer chgnet skimage IPython".split():
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+import fourier_workbench.evaluation, fourier_workbench.generation, fourier_workbench.evaluation.report.html
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ---------------------------------------------------------------------------------------------------- reconstruction
@@ -396,7 +452,7 @@ def test_a_report_of_nothing_recovered_is_written(tmp_path: Path) -> None:
 
 def test_a_report_draws_in_a_browser(browser, tmp_path: Path) -> None:
     report = evaluate([HALITE, RUTILE], progress=False)
-    viewer = Path(matching_module.__file__).parents[1] / "widgets" / "static" / "3Dmol-min.js"
+    viewer = Path(uniqueness_module.__file__).parents[1] / "widgets" / "static" / "3Dmol-min.js"
     path = write_report(
         tmp_path / "r.html",
         "Two",
@@ -408,6 +464,6 @@ def test_a_report_draws_in_a_browser(browser, tmp_path: Path) -> None:
     page.goto(path.as_uri())
     page.locator("button.card").nth(1).click()
     page.wait_for_selector("#stage canvas")
-    assert "TiO2" in page.locator("#name").inner_text()
+    assert "TiO₂" in page.locator("#name").inner_text()
     assert not browser.complaints()
     assert not browser.blocked

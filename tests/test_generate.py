@@ -13,18 +13,18 @@ from ase.io import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fourier_workbench.checkpoints import save_autoencoder, save_diffuser
+from fourier_workbench.config.schema import AutoencoderStage, DiffuserStage, Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
 from fourier_workbench.diffusion.noise import InformationMatchedSchedule
 from fourier_workbench.diffusion.samplers import SAMPLERS
 from fourier_workbench.errors import CheckpointError, EvaluationError, RecipeError
-from fourier_workbench.generation import Generator, Recovering, SampleResult, load_generator
-from fourier_workbench.generation.results import COUNT_DEVIATION, judge_slots
+from fourier_workbench.generation import Generator, RecoveryOptions, SampleResult, load_generator
+from fourier_workbench.generation.samples import COUNT_DEVIATION, check_slots
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, DiffuserConfig, TransformerConfig
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis, encode
-from fourier_workbench.training.checkpoints import save_autoencoder, save_diffuser
-from fourier_workbench.training.configuration import AutoencoderStage, DiffuserStage, Recipe
 
 SALT = Crystal(2.9 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CAESIUM = Crystal(np.eye(3) * 4.1, [17, 55], [[0.5, 0.5, 0.5], [0, 0, 0]])
@@ -190,7 +190,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(generator: Generator, tmp_
 @given(counts=st.lists(st.integers(0, 12), min_size=6, max_size=6), shift=st.floats(-0.24, 0.24))
 def test_slots_that_agree_are_neither_ghost_nor_empty(counts: list[int], shift: float) -> None:
     zero = torch.tensor([counts], dtype=torch.float64) + shift
-    verdict = judge_slots((torch.tensor([counts]) > 0) * 11, zero)
+    verdict = check_slots((torch.tensor([counts]) > 0) * 11, zero)
     assert not verdict.ghost
     assert not verdict.empty
     assert abs(float(verdict.deviation) - abs(shift)) < 1e-9
@@ -202,7 +202,7 @@ def test_a_ghost_and_an_empty_slot_are_seen_wherever_they_are(slot: int, count: 
     species, zero = torch.zeros(2, 6, dtype=torch.int64), torch.zeros(2, 6)
     zero[0, slot] = count
     species[1, slot] = 26
-    verdict = judge_slots(species, zero)
+    verdict = check_slots(species, zero)
     assert verdict.ghost.tolist() == [True, False]
     assert verdict.empty.tolist() == [False, True]
     assert verdict.deviation.tolist() == [count, 0]
@@ -262,8 +262,8 @@ def test_a_directory_that_is_a_file_and_an_unknown_format_are_refused(tmp_path: 
 
 
 def test_recovery_is_told_what_to_do(generator: Generator) -> None:
-    strict = Recovering(policy="strict", tolerance=1e-6)
-    drawn = generator.sample(3, steps=2, recovering=strict, progress=False)
+    strict = RecoveryOptions(policy="strict", tolerance=1e-6)
+    drawn = generator.sample(3, steps=2, recovery=strict, progress=False)
     assert drawn.funnel["kept"] == 0, "an untrained decoder certifies nothing"
-    assert drawn.settings["recovering"]["policy"] == "strict"
+    assert drawn.settings["recovery"]["policy"] == "strict"
     assert replace(strict, tolerance=1.0).tolerance == 1.0

@@ -11,7 +11,7 @@ import pytest
 from trouble import crash, hang
 
 from fourier_workbench.errors import EvaluationError
-from fourier_workbench.generation.workers import Workers, run_limited
+from fourier_workbench.evaluation.workers import Workers, run_limited
 
 
 def misbehave(how: str) -> object:
@@ -81,7 +81,7 @@ def test_a_worker_needs_no_torch_unless_its_function_does() -> None:
 
 def modules_beside(_: None) -> tuple[bool, str]:
     "Whether torch was loaded, before a name was asked of a room; and that the room gives it."
-    from fourier_workbench.generation import workers
+    from fourier_workbench.evaluation import workers
 
     assert workers.run_limited is not None
     before = "torch" in sys.modules

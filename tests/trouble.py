@@ -4,7 +4,7 @@ import ctypes
 import time
 from typing import Any
 
-from fourier_workbench.generation import structures
+from fourier_workbench.evaluation import structures
 
 
 def crash(_: object) -> None:
@@ -22,9 +22,9 @@ def complain(_: object) -> None:
     raise ValueError("no")
 
 
-def warm_up(name: str) -> None:
+def preload(name: str) -> None:
     "What reading imports."
-    structures.warm_up(name.replace("read_but_one", "read_entries"))
+    structures.preload(name.replace("read_but_one", "read_entries"))
 
 
 def read_but_one(part: Any) -> list:

@@ -1,22 +1,17 @@
-"""Crystals drawn from trained models, and what they are worth.
+"""Crystals drawn from trained models.
 
-In: a run directory, a folder of weights or a shipped name. Out: `SampleResult` (every draw, rejected ones with their
-reason), `EvaluationReport` (rates with denominators), files, one offline HTML report. Knows nothing of widgets.
+In: a run directory, a folder of weights or a shipped name. Out: `SampleResult` (every sample, rejected ones with their
+reason) and its files.
 """
 
-from fourier_workbench.generation.evaluate import EvaluationReport, evaluate
-from fourier_workbench.generation.generate import Generator, Recovering, load_generator, shipped
-from fourier_workbench.generation.reconstruction import evaluate_reconstruction
-from fourier_workbench.generation.results import SampleResult, Trajectory
+from fourier_workbench._moved import forward
+from fourier_workbench.generation.generator import Generator, RecoveryOptions, load_generator, shipped
+from fourier_workbench.generation.samples import SampleResult, Trajectory
 
+Recovering = RecoveryOptions  # its former name
 __all__ = [
-    "EvaluationReport",
-    "Generator",
-    "Recovering",
-    "SampleResult",
-    "Trajectory",
-    "evaluate",
-    "evaluate_reconstruction",
-    "load_generator",
-    "shipped",
+    "EvaluationReport", "Generator", "RecoveryOptions", "SampleResult", "Trajectory", "evaluate",
+    "evaluate_reconstruction", "load_generator", "shipped",
 ]
+_EVALUATION = {name: f"evaluation:{name}" for name in ("EvaluationReport", "evaluate", "evaluate_reconstruction")}
+__getattr__ = forward(__name__, _EVALUATION)
