@@ -36,10 +36,10 @@ def test_recovery_is_stepped_through(lab: JupyterLab, browser: Browser) -> None:
     assert kernel(page, "print(steps.frame)") == str(last)
     view.locator("circle[data-id='0']").dispatch_event("click")
     expect(holder).to_have_attribute("data-frame", "0")
-    view.get_by_label("contour", exact=True).fill("0.1")
+    view.get_by_label("isolevel", exact=True).fill("0.1")
     expect(view.get_by_text("0.10 of a peak")).to_be_visible(timeout=SLOW)
     told = monotonic() + SLOW / 1000  # the slider's label does not wait for the kernel
-    while (share := kernel(page, "print(steps.film['share'])")) != "0.1":
+    while (share := kernel(page, "print(steps.content['level'])")) != "0.1":
         assert monotonic() < told, f"the kernel has not heard of the contour: {share}"
     with page.expect_download(timeout=SLOW) as got:
         view.get_by_role("button", name="Save the recovered crystal").click()

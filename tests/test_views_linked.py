@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
-from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.data.sources.prototypes import embedded
 from fourier_workbench.generation import evaluate
 from fourier_workbench.representation import (
     FourierBasis,
@@ -18,17 +18,10 @@ from fourier_workbench.representation import (
     recover,
     symmetry_operations,
 )
-from fourier_workbench.representation.trace import Trace, Tracer
+from fourier_workbench.representation.recovery.trace import Trace, Tracer
 from fourier_workbench.widgets import ViewError, explore, gallery, show_report, step, watch
-from fourier_workbench.widgets.orbits import atom_orbit, find_group, lit, operation_name, wave_orbit
-from fourier_workbench.widgets.stepper import (
-    Source,
-    certificate,
-    left_surfaces,
-    step_frames,
-    stepper_film,
-    thin_density,
-)
+from fourier_workbench.widgets.reciprocal import atom_orbit, find_group, operation_name, operation_orbit, wave_orbit
+from fourier_workbench.widgets.stepper import STAGES, TracedRecovery, residual_surfaces, step_frames, stepper_content
 from fourier_workbench.widgets.view import Packer
 
 SALT = Crystal(np.eye(3) * 4.12, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -38,12 +31,12 @@ QUARTZ = next(c for _, c, _ in embedded() if len(c) == 9 and c.reduced_formula =
 def trace_of(crystal: Crystal, basis: FourierBasis, grid: int = 48) -> Trace:
     "Steps that place the atoms of a crystal one by one in their order."
     fourier = encode([crystal], basis, grid)
-    tracer = Tracer(fourier.coefficients[0], basis, grid)
+    tracer, alpha = Tracer(), fourier.coefficients[0]
     for slot, z in enumerate(crystal.species):
         nodes = torch.tensor(np.rint(crystal.frac_coords[crystal.numbers == z] * grid) % grid).long()
         for n in range(len(nodes)):
-            tracer(slot, "greedy", nodes[: n + 1], n)
-    return Trace(tuple(tracer.species(slot, z, slot) for slot, z in enumerate(crystal.species)))
+            tracer.step([slot], "greedy_removal", [nodes[: n + 1]], n)
+    return Trace(tuple(tracer.species(slot, z, slot, alpha[slot], basis, grid) for slot, z in enumerate(crystal.species)))
 
 
 def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
@@ -52,14 +45,15 @@ def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
     trace = trace_of(crystal, basis)
     frames = step_frames(trace)
     assert [(f.z, len(f.nodes), f.picked) for f in frames] == [(8, 1, 0), (8, 2, 1), (22, 1, 0)]
-    surface = left_surfaces(frames[0].species.residual_density(0).numpy(), crystal.lattice, 0.4 * len(basis), packer := Packer())
+    rho = frames[0].species.residual_density(0).numpy()
+    surface = residual_surfaces(rho, crystal.lattice, 0.4 * len(basis), packer := Packer())
     assert [s["sign"] for s in surface] == [1], "one atom is missing, none is too many"
     where = surface[0]["vertices"]
-    vertices = np.frombuffer(packer.bytes, "<f4", where["n"], where["at"]).reshape(-1, 3)
-    assert np.allclose(vertices.mean(0) / 5, [0.75, 0.5, 0.75], atol=0.02)
-    source = Source(trace, crystal.lattice, recover(encode([crystal], basis), basis))
-    rhos = [thin_density(frame) for frame in frames]
-    film, _ = stepper_film(source, frames, rhos)
+    vertices = np.frombuffer(packer.bytes, "<u2", where["n"], where["at"]).reshape(-1, 3) / 65535
+    assert np.allclose(vertices.mean(0), [0.75, 0.5, 0.75], atol=0.02)
+    source = TracedRecovery(trace, crystal.lattice, recover(encode([crystal], basis), basis))
+    rhos = [frame.residual_density() for frame in frames]
+    film, _ = stepper_content(source, frames, rhos)
     assert film["certificate"]["accepted"]
     assert film["frames"][-1]["others"] == [{"z": 8, "nodes": [[0.25] * 3, [0.75, 0.5, 0.75]]}]
     assert not film["frames"][1]["surfaces"], "both oxygen atoms are explained"
@@ -67,17 +61,29 @@ def test_frames_follow_the_steps_and_what_is_left_is_the_missing_atom():
 
 def test_a_moved_atom_leaves_a_mark_and_long_traces_are_thinned():
     basis = FourierBasis(3)
-    tracer = Tracer(encode([Crystal(np.eye(3) * 4, [8], [[0, 0, 0]])], basis, 24).coefficients[0, :1], basis, 24)
+    tracer, alpha = Tracer(), encode([Crystal(np.eye(3) * 4, [8], [[0, 0, 0]])], basis, 24).coefficients[0, 0]
     for i in range(400):
-        tracer(0, "greedy" if i < 300 else "newton", torch.tensor([[i % 24, i // 24, 0]]), 0)
-    trace = Trace((tracer.species(0, 8, 0),))
+        tracer.step([0], "greedy_removal" if i < 300 else "gauss_newton", [torch.tensor([[i % 24, i // 24, 0]])], 0)
+    trace = Trace((tracer.species(0, 8, 0, alpha, basis, 24),))
     frames = step_frames(trace, limit=50)
     assert 50 <= len(frames) <= 54
-    kept = [frame.k for frame in frames]
+    kept = [frame.step for frame in frames]
     assert {0, 299, 300, 399} <= set(kept), "first and last of each stage stay"
-    assert frames[1].left.tolist() == [[(kept[1] - 1) % 24, (kept[1] - 1) // 24, 0]], "against the step before it"
+    assert frames[1].removed.tolist() == [[(kept[1] - 1) % 24, (kept[1] - 1) // 24, 0]], "against the step before it"
     with pytest.raises(ViewError, match="no species was attempted"):
         step_frames(Trace(()))
+
+
+def test_the_stepper_shows_the_search_that_users_get():
+    """The very steps of an untraced recovery, each offer of a stage with its verdict."""
+    basis = FourierBasis(5)
+    plain, view = recover(encode([QUARTZ], basis, 24), basis, 24), step(QUARTZ, basis, 24)
+    assert view.source.recovery.stages == plain.stages and torch.equal(view.source.recovery.residuals, plain.residuals)
+    assert {frame.stage for frame in view.frames} <= set(STAGES)
+    kept = [frame for frame in view.frames if frame.description.endswith("kept as the best so far")]
+    assert kept and all(frame.species.steps[frame.step].taken for frame in kept)
+    last = {frame.slot: frame.stage for frame in kept}
+    assert tuple(last[slot] for slot in sorted(last)) == plain.stages[0]
 
 
 def test_a_rejected_recovery_says_what_to_do():
@@ -85,7 +91,7 @@ def test_a_rejected_recovery_says_what_to_do():
     fourier.coefficients[0, 0] += 0.5
     rejected = recover(fourier, FourierBasis(5), policy="trust_species")
     assert rejected.crystals[0] is None
-    words = certificate(Source(Trace(()), SALT.lattice, rejected))
+    words = TracedRecovery(Trace(()), SALT.lattice, rejected).certificate()
     assert not words["accepted"]
     assert words["words"].startswith("rejected (")
     assert ":" in words["words"], "a remedy follows"
@@ -104,7 +110,7 @@ def test_orbits_close_and_keep_the_phase_relation(operation, mode):
     atoms = atom_orbit(QUARTZ, group, operation, mode % len(QUARTZ))
     assert len(set(QUARTZ.numbers[atoms])) == 1
     alpha = encode([QUARTZ], basis).coefficients[0, :2]
-    found = lit(QUARTZ, alpha, basis, group, operation, wave=mode)
+    found = operation_orbit(QUARTZ, alpha, basis, group, operation, wave=mode)
     assert found.modes == modes
     assert found.residual < 0.5, "only snapping stands between the crystal and its symmetry"
 
@@ -120,11 +126,11 @@ def test_the_explorer_lights_an_orbit():
     view = explore(SALT)
     assert view.group["symbol"] == "Pm-3m (221)"
     assert len(view.group["operations"]) == 48
-    view._receive(None, {"do": "set", "with": {"operation": 20}, "id": 1}, [])
+    view.handle("set", operation=20)
     assert view.error == ""
-    assert "residual over all waves" in view.scene["orbit"]["words"]
+    assert "residual over all waves" in view.scene["orbit"]["relation"]
     assert {atom["index"] for atom in view.scene["atoms"]} == {0, 1}
-    view._receive(None, {"do": "set", "with": {"operation": 99}, "id": 2}, [])
+    view.handle("set", operation=99)
     assert "no operation 99" in view.error
 
 
@@ -137,7 +143,7 @@ def test_a_report_has_its_baselines_and_refuses_other_things():
     assert "again" in view.rates
     assert "reference" in view.html
     assert "no column" in show_report(report, reference=pd.DataFrame({"n_sites": [1]})).error
-    assert "is no evaluation" in show_report(crystals).error
+    assert "is not an evaluation" in show_report(crystals).error
     shown = gallery(crystals, report=report)
     assert {"unique"} <= {c["key"] for c in shown.content["columns"]}
     assert "evaluate these" in gallery([SALT], report=report).error
@@ -146,7 +152,7 @@ def test_a_report_has_its_baselines_and_refuses_other_things():
 def test_a_dashboard_without_a_linked_ladder_says_how_to_link_one(tmp_path):
     (tmp_path / "status.json").write_text('{"state": "stopped", "stage": "autoencoder", "step": 3}')
     view = watch(tmp_path)
-    view._receive(None, {"do": "ladder", "id": 1}, [])
+    view.handle("ladder")
     assert "dashboard.link(ladder)" in view.error
     view.close()
 
@@ -154,22 +160,23 @@ def test_a_dashboard_without_a_linked_ladder_says_how_to_link_one(tmp_path):
 def test_a_crystal_shows_itself():
     shown = SALT._repr_html_()
     assert "4.120, 4.120, 4.120 Å" in shown
-    assert "Cs<sub>1</sub>" in shown
+    assert "<b>CsCl</b>" in shown
+    assert "Si₃O₆" in QUARTZ._repr_html_()
 
 
 def test_steps_of_a_real_recovery_end_in_its_certificate():
     view = step(QUARTZ)
     assert view.error == ""
     assert view.frames[-1].residual < 1e-5
-    assert view.film["certificate"]["accepted"]
-    assert {f["z"] for f in view.film["frames"]} == {8, 14}
-    first = view.film["frames"]
-    view._receive(None, {"do": "contour", "with": {"share": 0.1}, "id": 1}, [])
+    assert view.content["certificate"]["accepted"]
+    assert {f["z"] for f in view.content["frames"]} == {8, 14}
+    first = view.content["frames"]
+    view.handle("level", level=0.1)
     assert view.error == ""
-    assert view.film["share"] == 0.1
-    assert [f["residual"] for f in view.film["frames"]] == [f["residual"] for f in first]
-    view._receive(None, {"do": "contour", "with": {"share": 7}, "id": 2}, [])
-    assert "a share of one atom's peak" in view.error
+    assert view.content["level"] == 0.1
+    assert [f["residual"] for f in view.content["frames"]] == [f["residual"] for f in first]
+    view.handle("level", level=7)
+    assert "a fraction of one atom's peak" in view.error
     basis = FourierBasis(7)
     assert "trace=True" in step(recover(encode([SALT], basis), basis)).error
     traced = step(recover(encode([SALT], basis), basis, trace=True))

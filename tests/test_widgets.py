@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
-from fourier_workbench.data.batches import CrystalTensors
+from fourier_workbench.crystal import pretty_formula
+from fourier_workbench.data.batches import CrystalDataset
+from fourier_workbench.files import RunDirectory, write_json
 from fourier_workbench.model.autoencoder import Autoencoder
 from fourier_workbench.representation import FourierBasis, density, encode
 from fourier_workbench.training import recipes
-from fourier_workbench.training.checkpoints import RunDirectory
-from fourier_workbench.training.probe import Probe, load_probe
-from fourier_workbench.training.processes import write_json
+from fourier_workbench.training.monitor import Monitor, load_snapshot
 from fourier_workbench.widgets import (
     View,
     ViewError,
@@ -33,13 +34,13 @@ from fourier_workbench.widgets import (
     watch,
     wave_table,
 )
-from fourier_workbench.widgets.dashboard import MAX_POINTS, MetricsTail, curves
+from fourier_workbench.widgets.dashboard import MAX_POINTS, MetricsTail, metric_curves
 from fourier_workbench.widgets.density import BPDS, Explorer, shell, truncation
+from fourier_workbench.widgets.geometry import atom_spheres, isosurface, level_at, periodic_images, slice_surface
 from fourier_workbench.widgets.ladder import LadderHistory, recorded_signal
-from fourier_workbench.widgets.surfaces import isosurface, level_at, slice_surface
-from fourier_workbench.widgets.theme import colour_table, drawn_atoms, element_colour, images, pretty
+from fourier_workbench.widgets.theme import colour_map, element_colour
 from fourier_workbench.widgets.trajectory import frame_steps
-from fourier_workbench.widgets.view import Packer, script, stylesheet
+from fourier_workbench.widgets.view import Packer, script, static_file
 
 STATIC = Path(__file__).parents[1] / "fourier_workbench/widgets/static"
 SALT = Crystal(np.eye(3) * 4.12, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -107,14 +108,14 @@ def test_truncation_error_falls_to_nothing():
 
 @given(st.integers(1, 3))
 def test_images_are_the_atoms_and_nothing_else(repeat):
-    atom, places = images(SKEW, repeat)
+    atom, places = periodic_images(SKEW, repeat)
     assert np.allclose((places - SKEW.frac_coords[atom] + 0.5) % 1, 0.5)
     assert len(atom) == len(SKEW) * repeat**3, "no atom lies on a face here"
-    assert len(drawn_atoms(SALT, repeat=repeat)) == (repeat + 1) ** 3 + repeat**3
+    assert len(atom_spheres(SALT, repeat=repeat)) == (repeat + 1) ** 3 + repeat**3
 
 
 def test_colours():
-    assert len(set(colour_table("phase"))) > 40
+    assert len(set(colour_map("phase"))) > 40
     assert element_colour(0) == "#808080"
     assert element_colour(26, "vesta") != element_colour(26, "jmol")
 
@@ -140,7 +141,7 @@ def test_frames_are_spread_from_first_to_last(n, frames):
 
 @given(st.integers(1, 3000))
 def test_curves_keep_the_last_row_and_few_points(n):
-    found = curves([{"step": 7 * k, "loss": 1.0} for k in range(n)])
+    found = metric_curves([{"step": 7 * k, "loss": 1.0} for k in range(n)])
     assert found["step"][-1] == 7 * (n - 1)
     assert len(found["loss"]) <= MAX_POINTS + 1
 
@@ -161,15 +162,15 @@ def test_metrics_survive_half_lines_and_rewritten_tails(tmp_path):
 def test_explorer_answers_the_page():
     view = explore(SALT, bpd=5)
     first = view.scene
-    view._receive(None, {"do": "set", "with": {"sigmas": 3.0, "repeat": 2}, "id": 1}, [])
+    view.handle("set", sigmas=3.0, repeat=2)
     assert view.error == ""
     assert view.scene != first
     assert len(view.scene["atoms"]) == 27 + 8
-    view._receive(None, {"do": "set", "with": {"repeat": 40}, "id": 2}, [])
+    view.handle("set", repeat=40)
     assert "too many to draw" in view.error
-    view._receive(None, {"do": "set", "with": {"repeat": 1}, "id": 3}, [])
+    view.handle("set", repeat=1)
     assert view.error == ""
-    view._receive(None, {"do": "set", "with": {"colour": "red"}, "id": 4}, [])
+    view.handle("set", colour="red")
     assert "TypeError" in view.error
     with pytest.raises(ViewError, match="bpd must be one of"):
         explore(SALT, bpd=4)
@@ -181,13 +182,13 @@ def test_explorer_answers_the_page():
 )
 def test_the_python_that_a_view_copies_makes_that_view(changes):
     view = explore(SALT)
-    view._receive(None, {"do": "set", "with": changes, "id": 1}, [])
+    view.handle("set", **changes)
     view.scheme = "vesta"
     names: dict = {"crystal": SALT}
     exec(view.code.splitlines()[0], names)
     again = eval(view.code.splitlines()[-1], names)
     assert (again.scene, again.data, again.scheme) == (view.scene, view.data, "vesta")
-    with pytest.raises(ViewError, match="shows no 'colour'"):
+    with pytest.raises(ViewError, match="no setting 'colour'"):
         explore(SALT, colour="red")
 
 
@@ -206,7 +207,7 @@ def test_a_left_handed_cell_is_shown_as_the_crystal_it_is():
             lambda: explore(Crystal(np.eye(3) * 9, range(1, 8), np.arange(21).reshape(7, 3) / 24)),
             "more than six species",
         ),
-        (lambda: gallery([]), "no sample was drawn"),
+        (lambda: gallery([]), "there are no samples to show"),
         (lambda: gallery(["NaCl"]), "a gallery shows crystals"),
         (lambda: watch("no/such/run"), "holds no run"),
         (lambda: show_ladder(3), "has no ladder"),
@@ -242,11 +243,11 @@ def test_dashboard_follows_and_steers_a_directory(tmp_path):
     (tmp_path / "checkpoints/autoencoder").mkdir(parents=True)
     (tmp_path / "checkpoints/autoencoder/latest.json").write_text("{}")
     view = watch(tmp_path)
-    assert view.news[0]["error"] == "boom; lower the rate"
-    assert view.news[0]["checkpoint"] == "checkpoints/autoencoder/latest.safetensors"
-    view._receive(None, {"do": "steer", "with": {"command": "fly"}}, [])
+    assert view.reports[0]["error"] == "boom; lower the rate"
+    assert view.reports[0]["checkpoint"] == "checkpoints/autoencoder/latest.safetensors"
+    view.handle("control", command="fly")
     assert "no command 'fly'" in view.error
-    view._receive(None, {"do": "steer", "with": {"command": "resume"}}, [])
+    view.handle("control", command="resume")
     assert "was not started by Run.start" in view.error
     view.close()
 
@@ -256,10 +257,10 @@ def taught(tmp_path_factory):
     """A run's directory with a crystal decoded at three moments, and the untrained model that decoded it."""
     torch.manual_seed(0)
     recipe = recipes.laptop()
-    crystals = CrystalTensors.from_samples([SKEW, SALT], FourierBasis(5), recipe.autoencoder.grid)
+    crystals = CrystalDataset([SKEW, SALT], FourierBasis(5), recipe.autoencoder.grid)
     model, folder = Autoencoder(recipe.autoencoder.model), tmp_path_factory.mktemp("taught")
     lead = SimpleNamespace(is_global_zero=True)
-    look = Probe(RunDirectory(folder), SimpleNamespace(steps=80, fabric=lead))
+    look = Monitor(RunDirectory(folder), SimpleNamespace(steps=80, fabric=lead))
     for step in (1, 2, 40):
         look(SimpleNamespace(model=model, crystals=crystals, steps=80, fabric=lead), step)
     write_json(folder / "config.json", {"recipe": json.loads(recipe.to_json())})
@@ -272,15 +273,18 @@ def test_dashboard_shows_a_crystal_decoded_as_training_goes(taught):
     assert view.error == ""
     assert view.moments == [1, 2, 40]
     assert view.decoded["step"] == 40
-    assert view.decoded["scenes"][0]["formula"] == pretty(SKEW.formula), "what was given stands beside it"
-    assert view.decoded["error"] == pytest.approx(load_probe(taught[0]).error, abs=1e-4)
-    view._receive(None, {"do": "probe", "with": {"step": 2}, "id": 1}, [])
+    assert view.decoded["scenes"][0]["formula"] == pretty_formula(SKEW.formula), "what was given stands beside it"
+    assert view.decoded["error"] == pytest.approx(load_snapshot(taught[0]).error, abs=1e-4)
+    view.handle("moment", step=2)
     assert view.decoded["step"] == 2
-    view.look()
+    view.refresh()
     assert view.decoded["step"] == 2, "who looks at an earlier moment is left there"
-    view._receive(None, {"do": "probe", "with": {"step": 3}, "id": 2}, [])
-    assert "no crystal decoded at step 3" in view.error
-    view._extend(5)
+    view.handle("moment", step=3)
+    assert "has no snapshot of step 3" in view.error
+    view.handle("extend", steps=5)  # answers from a thread
+    deadline = monotonic() + 30
+    while not view.error and monotonic() < deadline:
+        sleep(0.01)
     assert "was not started by Run.start" in view.error
     view.close()
 
@@ -293,7 +297,7 @@ def test_a_damaged_moment_is_left_out_until_it_is_whole(taught, tmp_path):
     view = watch(tmp_path / "run", every=3600)
     assert (view.moments, view.error) == ([1, 2], "")
     path.write_bytes(whole)
-    view.look()
+    view.refresh()
     assert view.moments == [1, 2, 40]
     assert view.decoded["step"] == 40
     view.close()
@@ -304,7 +308,7 @@ def test_ladder_has_the_strength_recorded_at_each_step(taught):
     steps = np.array([0, 39])
     history = LadderHistory(steps, np.zeros((2, 432), np.float32), np.ones((2, 432), bool), model.ladder_shape)
     strength = recorded_signal(folder, history)
-    assert np.array_equal(strength[1], load_probe(folder, 40).signal.numpy())
+    assert np.array_equal(strength[1], load_snapshot(folder, 40).signal.numpy())
     assert (strength > 0).all()
     assert recorded_signal(folder / "decoded", history) is None
 
@@ -313,12 +317,12 @@ def test_silent_channels_change_the_decoded_density_and_say_so(taught):
     view = show_ladder(taught[1], [SKEW])
     same = [[surface["faces"]["n"] for surface in scene["surfaces"]] for scene in view.scenes]
     assert same[0] == same[1]
-    view.do_silence(list(range(432)))
-    assert view.silent[-1] == 431
+    view.ablate(list(range(432)))
+    assert view.ablated[-1] == 431
     assert "density changes by" in view.ablation
-    assert ".do_silence([0, 1," in view.code
-    view.do_silence([])
-    assert (view.silent, view.ablation) == ([], "")
+    assert ".ablate([0, 1," in view.code
+    view.ablate([])
+    assert (view.ablated, view.ablation) == ([], "")
 
 
 VIEWS = {"density": True, "trajectory": True, "gallery": True, "stepper": True}
@@ -329,7 +333,7 @@ VIEWS |= {"ladder": True, "dashboard": True, "report": False}
 def test_scripts_parse_and_name_no_other_host(name, tmp_path):
     text = script(name, VIEWS[name])
     assert text.count("export default") == 1
-    own = (STATIC / "core.js").read_text() + (STATIC / f"{name}.js").read_text() + stylesheet()
+    own = (STATIC / "core.js").read_text() + (STATIC / f"{name}.js").read_text() + static_file("view.css")
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", own)
     path = tmp_path / "view.mjs"
     path.write_text(text)
@@ -339,7 +343,7 @@ def test_scripts_parse_and_name_no_other_host(name, tmp_path):
 
 def test_the_wrapper_does_not_take_the_librarys_name():
     assert "const $3Dmol" not in script("density", True)
-    assert "3Dmol" not in script("report", False).split("// What all views share")[0]
+    assert "3Dmol" not in script("report", False).split("// Shared by all views")[0]
 
 
 def test_every_view_has_a_script_and_code_to_copy():
