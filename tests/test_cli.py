@@ -225,4 +225,4 @@ def test_interrupting_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys:
 
     monkeypatch.setitem(COMMANDS, "lab", interrupted)
     assert main(["lab"]) == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "repeat the command to resume" in capsys.readouterr().err
