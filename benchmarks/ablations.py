@@ -23,21 +23,21 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fourier_workbench.config.schema import Recipe, override
 from fourier_workbench.data import Corpus, prepare_corpus
-from fourier_workbench.data.batches import CrystalTensors
+from fourier_workbench.data.batches import CrystalDataset
 from fourier_workbench.errors import WorkbenchError
 from fourier_workbench.generation import Generator, evaluate_reconstruction, load_generator
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import recipes
-from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.devices import make_fabric
-from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun
+from fourier_workbench.training.distributed import make_fabric
+from fourier_workbench.training.stages import AutoencoderTraining, DiffuserTraining
 
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
-    "no_anchors": {"autoencoder__model__anchors": False},
-    "places_at_twelfths": {"autoencoder__model__transformer__places": "twelfths"},
+    "no_wave_embedding": {"autoencoder__model__wave_embedding": False},
+    "value_positions_twelfths": {"autoencoder__model__transformer__value_positions": "twelfths"},
     "channels_128": {"autoencoder__model__compression": 128 / 1254},
     "no_key_bias": {"autoencoder__model__transformer__key_bias": False},
     "separate_gating": {"autoencoder__model__transformer__modulus_gating": False},
@@ -90,17 +90,17 @@ def timed(make: Callable[[int], Any], seconds: float) -> tuple[Any, int, dict[st
     return stage, steps, values
 
 
-def tensors(corpus: Corpus, recipe: Recipe) -> CrystalTensors:
+def tensors(corpus: Corpus, recipe: Recipe) -> CrystalDataset:
     """The training crystals of `corpus` for `recipe`."""
-    return CrystalTensors.from_samples(corpus.split("train"), FourierBasis(recipe.autoencoder.model.bpd), recipe.autoencoder.grid)
+    return CrystalDataset(corpus.split("train"), FourierBasis(recipe.autoencoder.model.bpd), recipe.autoencoder.grid)
 
 
 def autoencoder(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
     """Train and judge one autoencoder."""
     crystals = tensors(corpus, recipe)
 
-    def make(steps: int) -> AutoencoderStageRun:
-        return AutoencoderStageRun(override(recipe, diffuser=None, autoencoder__steps=steps), crystals, make_fabric())
+    def make(steps: int) -> AutoencoderTraining:
+        return AutoencoderTraining(override(recipe, diffuser=None, autoencoder__steps=steps), crystals, make_fabric())
 
     stage, steps, values = timed(make, args.seconds)
     held_out = [sample.crystal for sample in islice(corpus.split("test"), args.held_out)]
@@ -114,9 +114,9 @@ def diffuser(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
     base = load_generator(args.base)
     crystals = tensors(corpus, recipe)
 
-    def make(steps: int) -> DiffuserStageRun:
+    def make(steps: int) -> DiffuserTraining:
         stage = override(recipe, diffuser__steps=steps).diffuser
-        return DiffuserStageRun(recipe, stage, base.autoencoder, crystals, make_fabric())
+        return DiffuserTraining(recipe, stage, base.autoencoder, crystals, make_fabric())
 
     stage, steps, _ = timed(make, args.seconds)
     generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe, guide=stage.early()).to(stage.fabric.device)

@@ -34,11 +34,12 @@ import torch
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
+from fourier_workbench.demo import training_seconds
 from fourier_workbench.errors import WorkbenchError
+from fourier_workbench.evaluation import EvaluationReport
+from fourier_workbench.evaluation.inputs import Reference, SampleSet, by_formula
 from fourier_workbench.generation import Generator, evaluate, load_generator
-from fourier_workbench.generation.demo import training_seconds
-from fourier_workbench.generation.evaluate import EvaluationReport, funnel_of
-from fourier_workbench.generation.samples import Drawn, Reference, by_formula
+from fourier_workbench.generation.samples import rejection_funnel
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import Run
 
@@ -123,10 +124,10 @@ def drawn_by(name: str, args: argparse.Namespace, generator: Generator, corpus: 
     return judged
 
 
-def as_drawn(rows: list[dict[str, Any]]) -> Drawn:
+def as_drawn(rows: list[dict[str, Any]]) -> SampleSet:
     """Rows of JSON as what `evaluate` judges."""
     crystals = [None if row["crystal"] is None else Crystal(*row["crystal"]) for row in rows]
-    return Drawn([str(i) for i in range(len(rows))], crystals, [row["reason"] for row in rows])
+    return SampleSet([str(i) for i in range(len(rows))], crystals, [row["reason"] for row in rows])
 
 
 def finished(folder: Path) -> EvaluationReport | None:
@@ -139,14 +140,14 @@ def finished(folder: Path) -> EvaluationReport | None:
 
 
 def judge(
-    name: str, drawn: Drawn, clean: list[bool] | None, reference: Reference, test: list[Crystal], args: argparse.Namespace
+    name: str, drawn: SampleSet, clean: list[bool] | None, reference: Reference, test: list[Crystal], args: argparse.Namespace
 ) -> EvaluationReport:
     """The report of one column."""
     folder = args.work / "evaluation" / name.replace(": ", "_").replace(" ", "_")
     report = finished(folder) or evaluate(
         drawn.crystals, reference, target=test, compare=args.n, directory=folder, workers=args.workers, progress=False
     )
-    report = replace(report, funnel=funnel_of(drawn.reasons))
+    report = replace(report, funnel=rejection_funnel(drawn.reasons))
     if clean is not None:
         there = [c and crystal is not None for c, crystal in zip(clean, drawn.crystals, strict=True)]
         report = report.with_verdicts({"clean": there}, {"clean": "valid, no ghost, no empty, every |Re α₀ − n| ≤ 0.25"})
@@ -226,12 +227,12 @@ def machine() -> str:
     return f"one thread of {os.cpu_count()} cores, {model}; torch {torch.__version__}"
 
 
-def with_energies(reports: dict[str, EvaluationReport], columns: dict[str, Drawn], reference: Reference, args: argparse.Namespace
-                  ) -> tuple[dict[str, EvaluationReport], str]:
+def with_energies(reports: dict[str, EvaluationReport], columns: dict[str, SampleSet], reference: Reference,
+                  args: argparse.Namespace) -> tuple[dict[str, EvaluationReport], str]:
     """The reports of the first few of each column with CHGNet's stability, all against one hull; and the hull's words."""
-    from fourier_workbench.generation.energies import Energies
-    from fourier_workbench.generation.hull import self_consistent_hull, stability, stability_rates
-    from fourier_workbench.generation.potentials import CHGNet
+    from fourier_workbench.evaluation.stability.energies import Energies
+    from fourier_workbench.evaluation.stability.hull import self_consistent_hull, stability, stability_rates
+    from fourier_workbench.evaluation.stability.potentials import CHGNet
 
     energies = Energies(CHGNet(relax=not args.single_point), workers=args.workers, directory=args.work)
     firsts = {name: drawn.crystals[: args.energies] for name, drawn in columns.items() if ": " not in name}
@@ -240,7 +241,7 @@ def with_energies(reports: dict[str, EvaluationReport], columns: dict[str, Drawn
     for name, crystals in firsts.items():
         report, found = reports[name], stability(energies(crystals), crystals, hull)
         found = found.assign(**{word: report.structures[word][: args.energies].to_numpy() for word in ("unique", "novel")})
-        rows = pd.DataFrame(stability_rates(found, hull, energies.potential.words))
+        rows = pd.DataFrame(stability_rates(found, hull, energies.potential.description))
         out[name] = replace(report, rates=pd.concat([report.rates, rows], ignore_index=True))
     return out, hull.source
 
@@ -253,7 +254,7 @@ def main() -> None:
     test = small(corpus.split("test"))
     reference = by_formula(sample for sample in corpus.split("train") if len(sample.crystal) <= LARGEST)
     names = ("ours", "coordinates", "resampled", "strained", "displaced", "PyXtal", "ours: noise", "ours: ceiling")
-    columns: dict[str, Drawn] = {}
+    columns: dict[str, SampleSet] = {}
     reports: dict[str, EvaluationReport] = {}
     about: dict[str, Any] = {}
     for name in names:

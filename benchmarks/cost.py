@@ -11,12 +11,13 @@ import time
 
 import torch
 
+from fourier_workbench.config.recipes import laptop
+from fourier_workbench.config.schema import AutoencoderLoss
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, TransformerConfig
-from fourier_workbench.training.cost import autoencoder_work
-from fourier_workbench.training.losses import AutoencoderLoss, autoencoder_loss
+from fourier_workbench.reproduction.result_table import describe_machine
+from fourier_workbench.training.cost import autoencoder_cost
+from fourier_workbench.training.losses import autoencoder_loss
 from fourier_workbench.training.machines import this_machine
-from fourier_workbench.training.recipes import laptop
-from fourier_workbench.training.sheet import machine_words
 
 
 def measured(config: AutoencoderConfig, samples: int) -> float:
@@ -37,14 +38,14 @@ def measured(config: AutoencoderConfig, samples: int) -> float:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     machine = this_machine()
-    print(f"{machine_words()}\n{machine}, {machine.launch * 1e6:.1f} µs an operation")
+    print(f"{describe_machine()}\n{machine}, {machine.launch * 1e6:.1f} µs an operation")
     print(f"{'channels':>8} {'layers':>6} {'tokens':>6} {'batch':>5} {'measured s':>10} {'predicted s':>11} {'ratio':>6}")
     shapes = [(laptop().autoencoder.model.transformer, 5, batch, "half") for batch in (1, 8, 32)]
     shapes += [(TransformerConfig(d_head, 6, 2), 5, 8, "half") for d_head in (12, 24, 48)]
     shapes += [(TransformerConfig(48, 12, 1), 7, 2, "full")]
     for shape, bpd, batch, layout in shapes:
         config = AutoencoderConfig(shape, bpd=bpd, n_aux=4, tokens=layout, compression=0.05)
-        work, took = autoencoder_work(config), measured(config, batch)
+        work, took = autoencoder_cost(config), measured(config, batch)
         moved = machine.passes * work.activations * batch + 72 * work.parameters
         foretold = machine.seconds(batch * work.both, shape.d_model, moved, work.operations)
         tokens = (bpd**3 + 1) // 2 if layout == "half" else bpd**3

@@ -26,12 +26,15 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from fourier_workbench import Crystal
+from fourier_workbench.crystal import is_valid
 from fourier_workbench.data import load_crystals
-from fourier_workbench.data.primitive import SAME
-from fourier_workbench.generation.checks import is_valid, judge_charges
-from fourier_workbench.generation.matching import kinds_at
-from fourier_workbench.generation.structures import Desk, composition, measured_table
-from fourier_workbench.generation.workers import Workers
+from fourier_workbench.evaluation.checks import check_charges
+from fourier_workbench.evaluation.context import EvaluationContext
+from fourier_workbench.evaluation.metrics import add_verdicts
+from fourier_workbench.evaluation.structures import composition, measure_structures
+from fourier_workbench.evaluation.uniqueness import match_samples
+from fourier_workbench.evaluation.workers import Workers
+from fourier_workbench.matching.reduced_cell import PAPER_TOLERANCE
 
 
 def seconds() -> float:
@@ -56,7 +59,7 @@ def draw(later: list[Crystal], references: list[Crystal], n: int, seed: int) -> 
 
 def straightforward(samples: list[Crystal], known: dict[str, list[Crystal]]) -> tuple[list[tuple], int]:
     """Verdicts (valid, neutral, unique, novel) by loops within formulas, and how many pairs were compared."""
-    matcher, firsts, verdicts, pairs = StructureMatcher(*SAME), defaultdict(list), [], 0
+    matcher, firsts, verdicts, pairs = StructureMatcher(*PAPER_TOLERANCE), defaultdict(list), [], 0
 
     def among(structure, others) -> bool:
         nonlocal pairs
@@ -73,26 +76,27 @@ def straightforward(samples: list[Crystal], known: dict[str, list[Crystal]]) -> 
         novel = not among(structure, structures.get(formula, ()))
         if unique:
             firsts[formula].append(structure)
-        verdicts.append((is_valid(crystal), judge_charges(composition(crystal))["charges_as_pauling"], unique, novel))
+        verdicts.append((is_valid(crystal), check_charges(composition(crystal))["charges_as_pauling"], unique, novel))
     return verdicts, pairs
 
 
 def suite(samples: list[Crystal], known: dict[str, list[Crystal]], workers: int) -> list[tuple]:
     """The same verdicts by the suite."""
     with Workers(workers) as pool:
-        desk = Desk(pool)
-        table = measured_table(samples, None, None, desk, ("sizes", "charges"))
+        context = EvaluationContext(pool)
+        table = measure_structures(samples, None, None, context, ("sizes", "charges"))
+        table, _ = add_verdicts(table, ("sizes", "radii", "charges"))
         named = {formula: {str(i): c for i, c in enumerate(crystals)} for formula, crystals in known.items()}
-        kinds = kinds_at(desk, samples, named, [SAME])[0][0]
+        matches = match_samples(context, samples, named, [PAPER_TOLERANCE])[0][0]
     return [
-        (bool(valid), bool(charges), kind.duplicate_of is None, kind.reference is None)
-        for valid, charges, kind in zip(table["valid"], table["electronegativity"], kinds, strict=True)
+        (bool(valid), bool(charges), match.duplicate_of is None, match.reference is None)
+        for valid, charges, match in zip(table["valid"], table["electronegativity"], matches, strict=True)
     ]
 
 
 def other_pairs(samples: list[Crystal], references: list[Crystal], n: int) -> float:
     """Mean processor seconds of one comparison of different formulas."""
-    rng, matcher = np.random.default_rng(1), StructureMatcher(*SAME)
+    rng, matcher = np.random.default_rng(1), StructureMatcher(*PAPER_TOLERANCE)
     pairs = [(samples[int(i)], references[int(j)]) for i, j in zip(rng.integers(0, len(samples), n),
                                                                   rng.integers(0, len(references), n), strict=True)]
     ready = [(a.to_structure(), b.to_structure()) for a, b in pairs if a.reduced_formula != b.reduced_formula]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from fourier_workbench.data import Corpus, prepare_corpus
-from fourier_workbench.data.funnel import reasons_in_order
+from fourier_workbench.data.funnel import ordered_reasons
 
 
 def ids_of(folder: Path) -> dict[str, str]:
@@ -51,7 +51,7 @@ def main() -> None:
     corpus = prepare_corpus(args.folder, args.corpus, workers=args.workers, deduplicate=not args.keep_duplicates)
     files = by_file(corpus, ids_of(args.folder))
     assert sum(level["kept"] for level in files.values()) == len(corpus)
-    reasons = reasons_in_order(corpus.funnel)
+    reasons = ordered_reasons(corpus.funnel)
     print("| file | in | " + " | ".join(reasons) + " | kept |\n|" + "---|" * (len(reasons) + 3))
     for name, level in [*files.items(), ("all", corpus.funnel)]:
         print(f"| {name} | {level['in']} | " + " | ".join(str(level["rejected"].get(reason, 0)) for reason in reasons)

@@ -12,9 +12,10 @@ from itertools import islice
 from pathlib import Path
 
 from fourier_workbench.data import load_crystals
-from fourier_workbench.generation.checks import CHECKS, package_version
-from fourier_workbench.generation.statistics import rate_interval
-from fourier_workbench.generation.structures import reasons_of, structure_table
+from fourier_workbench.evaluation import structure_table
+from fourier_workbench.evaluation.checks import package_version
+from fourier_workbench.evaluation.metrics import CHECKS, metrics_of
+from fourier_workbench.evaluation.structures import count_failures
 
 
 def main() -> None:
@@ -26,13 +27,13 @@ def main() -> None:
     print(f"smact {package_version('smact')}, pymatgen {package_version('pymatgen')}")
     for source in args.sources:
         crystals = [sample.crystal for sample in islice(load_crystals(source), args.limit)]
-        table = structure_table(crystals, questions=("sizes", "charges"), workers=args.workers)
-        print(f"\n{Path(source).name}, {len(crystals)} crystals; failures: {reasons_of(table['failure']) or 'none'}")
-        for check in CHECKS:
-            count = int(table[check].sum())
-            low, high = rate_interval(count, len(table))
-            span = f"{100 * low:>6.2f} – {100 * high:<6.2f}"
-            print(f"  {check:<22}{100 * count / len(table):>8.2f} %   {span} {count:>7} of {len(table)}")
+        table = structure_table(crystals, measurements=("sizes", "charges"), workers=args.workers)
+        print(f"\n{Path(source).name}, {len(crystals)} crystals; failures: {count_failures(table['failure']) or 'none'}")
+        for metric in metrics_of("samples"):
+            if metric.needs and set(metric.needs) <= set(CHECKS):
+                row = metric.rate(table[metric.label])
+                span = f"{100 * row['low']:>6.2f} – {100 * row['high']:<6.2f}"
+                print(f"  {metric.label:<22}{100 * row['value']:>8.2f} %   {span} {row['count']:>7} of {len(table)}")
 
 
 if __name__ == "__main__":

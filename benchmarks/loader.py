@@ -12,18 +12,18 @@ import time
 
 import torch
 
-from fourier_workbench.data import Corpus, CrystalDataset, CrystalTensors, load_crystals
-from fourier_workbench.data.filters import recoverability
-from fourier_workbench.data.packing import pack
+from fourier_workbench.data import Corpus, CrystalDataset, load_crystals
+from fourier_workbench.data.packed import pack
+from fourier_workbench.data.preparation.filters import recoverability
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import recipes
-from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.stages import AutoencoderTraining
 
 SPENT: list[float] = []
 
 
-class Timed(CrystalTensors):
+class Timed(CrystalDataset):
     """Crystals that note how long each batch took."""
 
     def batch(self, *arguments, **options):
@@ -48,7 +48,7 @@ def main() -> None:
         small = [s.crystal for s in load_crystals("decorated") if len(s.crystal) <= 20 and s.crystal.species[-1] <= 83][:4096]
         reasons = recoverability(pack(small), basis, grid)
         crystals = [crystal for crystal, reason in zip(small, reasons, strict=True) if reason is None]
-    stage = AutoencoderTraining(recipe, Timed.from_samples(crystals, basis, grid), make_fabric(accelerator="cpu"))
+    stage = AutoencoderTraining(recipe, Timed(crystals, basis, grid), make_fabric(accelerator="cpu"))
     for step in range(3):
         stage.step(step)
     SPENT.clear()

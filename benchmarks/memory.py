@@ -15,17 +15,17 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from fourier_workbench.config.recipes import get_recipe
+from fourier_workbench.config.schema import AutoencoderStage
 from fourier_workbench.model import Autoencoder
 from fourier_workbench.model.attention import Block
-from fourier_workbench.model.engine import EngineConfig, accelerate
-from fourier_workbench.training.configuration import AutoencoderStage
-from fourier_workbench.training.cost import autoencoder_work
-from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.model.execution import ExecutionConfig, accelerate
+from fourier_workbench.training.cost import autoencoder_cost
+from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.losses import autoencoder_loss
-from fourier_workbench.training.recipes import get_recipe
 
 
-def kept_bytes(stage: AutoencoderStage, layers: int, engine: EngineConfig, batch: int) -> int:
+def kept_bytes(stage: AutoencoderStage, layers: int, engine: ExecutionConfig, batch: int) -> int:
     """Bytes kept for the backward pass of a batch."""
     shape, whole = stage.model.transformer, stage.model
     compression = whole.compression * layers / shape.n_layers
@@ -58,7 +58,7 @@ def kept_bytes(stage: AutoencoderStage, layers: int, engine: EngineConfig, batch
     return sum(seen.values())
 
 
-def per_crystal(stage: AutoencoderStage, engine: EngineConfig) -> tuple[float, float]:
+def per_crystal(stage: AutoencoderStage, engine: ExecutionConfig) -> tuple[float, float]:
     """Bytes a crystal adds in the whole network, and in one block."""
     one, two = (kept_bytes(stage, n, engine, 2) - kept_bytes(stage, n, engine, 1) for n in (1, 2))
     return one + (stage.model.transformer.n_layers - 1) * (two - one), (two - one) / 2
@@ -74,13 +74,13 @@ def main() -> None:
         stage = get_recipe(args.recipe).autoencoder
         stage = replace(stage, model=replace(stage.model, tokens=tokens))
         for precision in ("fp32", "bf16"):
-            whole, block = per_crystal(stage, EngineConfig(precision))
-            thrifty = per_crystal(stage, EngineConfig(precision, checkpointing=True))[0] + block
-            said = [autoencoder_work(stage.model, half_precision=precision == "bf16", checkpointing=again).activations
+            whole, block = per_crystal(stage, ExecutionConfig(precision))
+            thrifty = per_crystal(stage, ExecutionConfig(precision, checkpointing=True))[0] + block
+            said = [autoencoder_cost(stage.model, half_precision=precision == "bf16", checkpointing=again).activations
                     for again in (False, True)]
             print(f"{tokens:8}{precision:>11}{whole / 2**20:10,.0f}{thrifty / 2**20:12,.0f}{whole / thrifty:8.1f}"
                   f"{said[0] / 2**20:11,.0f}{said[1] / 2**20:12,.0f}", flush=True)
-    weights = 4 * autoencoder_work(stage.model).parameters
+    weights = 4 * autoencoder_cost(stage.model).parameters
     print(f"\nwhatever the batch: weights {weights / 2**20:,.0f} MiB, gradients as much, Adam's moments twice as much")
 
 

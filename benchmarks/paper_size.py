@@ -2,8 +2,8 @@
 
     python benchmarks/paper_size.py [--recipe paper_baseline] [--batch 2] [--levels 2]
 
-Prints parameter counts, losses, seconds and peak memory. The batch is smaller than the paper's 8 so that it fits in 24 GiB;
-the networks are not.
+Prints parameter counts, losses, seconds and peak memory. The batch is smaller than the paper's 8 so that it fits in 24 GiB; the
+networks have the paper's size. The diffuser sees the ladder as it is from step 160 000 of 333 727 on, when pruning has ended.
 """
 
 import argparse
@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from fourier_workbench import Crystal
-from fourier_workbench.data.batches import CrystalTensors
-from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, levels, sample_generators
-from fourier_workbench.model.complex_layers import pack
+from fourier_workbench.config.recipes import get_recipe
+from fourier_workbench.data.batches import CrystalDataset
+from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, noise_levels, sample_generators
+from fourier_workbench.model.layers import to_real
 from fourier_workbench.representation import FourierBasis
-from fourier_workbench.training.devices import make_fabric
-from fourier_workbench.training.recipes import get_recipe
-from fourier_workbench.training.stages import AutoencoderStageRun, DiffuserStageRun
+from fourier_workbench.training.distributed import make_fabric
+from fourier_workbench.training.stages import AutoencoderTraining, DiffuserTraining
 
 
 def crystals(n: int) -> list[Crystal]:
@@ -52,10 +52,10 @@ def main() -> None:
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     print(f"{recipe.name} on {machine}, batch {args.batch}")
     basis = FourierBasis(config.bpd, config.truncation)
-    data = CrystalTensors.from_samples(crystals(args.batch), basis, recipe.autoencoder.grid)
+    data = CrystalDataset(crystals(args.batch), basis, recipe.autoencoder.grid)
     fabric = make_fabric()
 
-    stage = timed("build the autoencoder", lambda: AutoencoderStageRun(recipe, data, fabric))
+    stage = timed("build the autoencoder", lambda: AutoencoderTraining(recipe, data, fabric))
     print(f"{'autoencoder parameters':34} {sum(p.numel() for p in stage.model.parameters()):>12,}")
     row = timed("one autoencoder training step", lambda: stage.step(0))
     print(f"{'loss':34} {float(row['loss']):12.4f}")
@@ -64,7 +64,7 @@ def main() -> None:
     autoencoder = stage.averaged()
     autoencoder.ladder.prune(config.nnz_final)
     del stage  # the optimiser's moments are not needed any more
-    stage = timed("build the diffuser", lambda: DiffuserStageRun(recipe, recipe.diffuser, autoencoder, data, fabric))
+    stage = timed("build the diffuser", lambda: DiffuserTraining(recipe, recipe.diffuser, autoencoder, data, fabric))
     print(f"{'diffuser parameters':34} {sum(p.numel() for p in stage.model.parameters()):>12,}")
     row = timed("one diffuser training step", lambda: stage.step(0))
     print(f"{'loss':34} {float(row['loss']):12.4f}")
@@ -73,10 +73,10 @@ def main() -> None:
     diffuser = stage.model.eval()
     noise = LadderNoise(diffuser.tau, diffuser.selector, sample_generators(0, [0]))
     ladder = timed(f"one ladder, {args.levels} levels", lambda: get_sampler("ancestral")(
-        denoiser(diffuser, stage.schedule), stage.schedule, noise, levels(args.levels)))
+        denoiser(diffuser, stage.schedule), stage.schedule, noise, noise_levels(args.levels)))
     kept = int(diffuser.selector.sum())
     print(f"{'ladder channels kept':34} {kept:>12,} of {len(diffuser.selector):,}")
-    assert torch.isfinite(pack(ladder)).all() and not ladder[:, ~diffuser.selector].any()
+    assert torch.isfinite(to_real(ladder)).all() and not ladder[:, ~diffuser.selector].any()
     with torch.no_grad():
         decoded = timed("decode it", lambda: autoencoder.decode(ladder))
     assert torch.isfinite(torch.view_as_real(decoded.coefficients)).all()

@@ -26,8 +26,8 @@ from pymatgen.io.cif import CifParser
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import Sample, load_crystals, prepare_corpus
-from fourier_workbench.data.filters import first_reason, paper_filters, recoverability
-from fourier_workbench.data.packing import pack
+from fourier_workbench.data.packed import pack
+from fourier_workbench.data.preparation.filters import first_reason, paper_filters, recoverability
 from fourier_workbench.representation import FourierBasis, encode, recover, snap
 
 ENTRIES = 5_005_017

@@ -27,14 +27,14 @@ import pandas as pd
 import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
+from fourier_workbench.config.schema import Recipe, override
 from fourier_workbench.data import prepare_corpus
-from fourier_workbench.data.batches import CrystalTensors
+from fourier_workbench.data.batches import CrystalDataset
 from fourier_workbench.generation import evaluate_reconstruction, load_generator
-from fourier_workbench.model.complex_layers import pack
+from fourier_workbench.model.layers import to_real
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training import fit, recipes
-from fourier_workbench.training.configuration import Recipe, override
-from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.losses import information_ratio
 from fourier_workbench.training.stages import AutoencoderTraining
 
@@ -44,7 +44,7 @@ PUBLISHED = {"perov_5": {"CDVAE": 97.52, "FTCP": 99.34}, "carbon_24": {"CDVAE": 
 def seconds_a_step(recipe: Recipe, train) -> float:
     """Processor seconds of one training step, from twenty of them."""
     stage = recipe.autoencoder
-    crystals = CrystalTensors.from_samples(train, FourierBasis(stage.model.bpd), stage.grid)
+    crystals = CrystalDataset(train, FourierBasis(stage.model.bpd), stage.grid)
     training = AutoencoderTraining(recipe, crystals, make_fabric(1))
     for step in range(5):
         training.step(step)
@@ -87,7 +87,7 @@ def show(args, corpus, recipe: Recipe, generator, crystals) -> None:
         "rejected": corpus.funnel["rejected"], "table": table,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread", "minutes": args.minutes,
         "parameters": sum(p.numel() for p in model.parameters()), "steps": recipe.autoencoder.steps,
-        "penalty": recipe.autoencoder.loss.penalty_weight, "R": float(information_ratio(model, pack(means))),
+        "penalty": recipe.autoencoder.loss.penalty_weight, "R": float(information_ratio(model, to_real(means))),
         **{name: report[name] for name in ("species per slot", "L_four RMS", "lattice RMSE")},
         "published match, %": PUBLISHED.get(Path(args.source).stem),
     }

@@ -26,8 +26,8 @@ from pymatgen.io.cif import CifParser
 
 from fourier_workbench.data import load_crystals
 from fourier_workbench.representation import FourierBasis, FourierCrystals, encode, recover, snap
-from fourier_workbench.representation.fourier import coefficients_from_nodes
-from fourier_workbench.representation.solver import solve
+from fourier_workbench.representation.coefficients import coefficients_from_nodes
+from fourier_workbench.representation.recovery.strategy import solve
 
 BINS = {"<=16": 16, "17-32": 32, "33-48": 48, "49-64": 64, ">64": 10**6}
 
@@ -75,7 +75,7 @@ class Losses:
         good = came_back(part, found, grid)
         self.robust.update(b for b, ok in zip(bins, good, strict=True) if not ok)
         self.slid.update(b for b, c, ok in zip(bins, found.crystals, good, strict=True) if c is not None and not ok)
-        hard = [part[i] for i, ok in enumerate(good) if not ok or not found.unique[i]]
+        hard = [part[i] for i, ok in enumerate(good) if not ok or not found.identifiable[i]]
         still = set()
         if hard:
             other = encode([s.crystal for s in hard], basis, grid, shear="search")

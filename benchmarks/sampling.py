@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import torch
 
+from fourier_workbench.config.recipes import paper_baseline
 from fourier_workbench.diffusion import InformationMatchedSchedule, LadderNoise, sample_generators
-from fourier_workbench.generation import Recovering, load_generator
+from fourier_workbench.generation import RecoveryOptions, load_generator
 from fourier_workbench.model import Diffuser
 from fourier_workbench.representation import FourierCrystals, recover
-from fourier_workbench.training.cost import diffuser_work
-from fourier_workbench.training.recipes import paper_baseline
+from fourier_workbench.training.cost import diffuser_cost
 
 H200 = 0.4 * 790e12  # FLOP/s, dense bf16 as measured by others, of which 40 % is assumed to be reached
 
@@ -53,7 +53,7 @@ def samples(run: str, n: int, steps: int, device: torch.device, half: bool) -> N
     with autocast(device, half):
         result = generator.sample(n, 0, steps, progress=False)
     whole, wall = clock() - start, time.perf_counter() - wall
-    decoded, settings = result.decoded, Recovering()
+    decoded, settings = result.decoded, RecoveryOptions()
     fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
     start = time.process_time()
     recover(fourier, generator.autoencoder.basis, generator.grid, settings.method, policy=settings.policy,
@@ -85,7 +85,7 @@ def paper_size(steps: int, batch: int, device: torch.device, half: bool) -> None
                 start = clock()
                 model(x, level, *schedule.coefficients(level))
                 took.append((clock() - start) / batch)
-        seconds, flop = min(took), diffuser_work(shape).forward
+        seconds, flop = min(took), diffuser_cost(shape).forward
         first = first or seconds
         predicted = 1000 * steps * flop / H200
         print(f"{name:18}{len(model.network.tokens):8}{flop / 1e12:8.3f}{seconds:12.4g}{first / seconds:8.1f}"

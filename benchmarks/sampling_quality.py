@@ -27,8 +27,8 @@ import torch
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.diffusion import SAMPLERS
 from fourier_workbench.diffusion.samplers import churn
-from fourier_workbench.generation import EvaluationReport, Generator, Recovering, evaluate, load_generator
-from fourier_workbench.generation.samples import by_formula
+from fourier_workbench.evaluation.inputs import by_formula
+from fourier_workbench.generation import EvaluationReport, Generator, RecoveryOptions, evaluate, load_generator
 from fourier_workbench.representation import FourierBasis
 
 RATES = {"clean": "clean", "valid": "valid", "all checks": "all checks", "unique": "unique", "novel": "novel"}
@@ -68,8 +68,8 @@ def tried(generator: Generator, corpus: Corpus, args: argparse.Namespace) -> lis
             named(name)
             for steps, guidance in product(args.steps, args.guidance):
                 start = time.process_time()
-                how = Recovering(symmetrise=args.symmetrise)
-                drawn = generator.sample(args.n, seed, steps, name, guidance=guidance, recovering=how, progress=False)
+                how = RecoveryOptions(symmetrise=args.symmetrise)
+                drawn = generator.sample(args.n, seed, steps, name, guidance=guidance, recovery=how, progress=False)
                 took = round(time.process_time() - start, 1)
                 report = evaluate(drawn, known, target=corpus.split("test"), **options)
                 about = {"sampler": name, "steps": steps, "guidance": guidance, "seed": seed, "seconds": took}

@@ -6,7 +6,7 @@ import numpy as np
 
 from fourier_workbench import Crystal
 from fourier_workbench.errors import CrystalError
-from fourier_workbench.generation.workers import run_limited
+from fourier_workbench.evaluation.workers import run_limited
 from fourier_workbench.representation import lattice_to_log, log_to_lattice
 
 STRAIN = 0.05  # standard deviation of each lattice coefficient's change: lengths by about 5 %

@@ -26,16 +26,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fourier_workbench.config.recipes import get_recipe
+from fourier_workbench.config.schema import AutoencoderStage
 from fourier_workbench.model import Autoencoder, AutoencoderConfig
 from fourier_workbench.model.attention import rope_angles
-from fourier_workbench.model.engine import EngineConfig
-from fourier_workbench.representation.fourier import MAX_SLOTS, MAX_Z, FourierBasis
-from fourier_workbench.training.configuration import AutoencoderStage
-from fourier_workbench.training.cost import autoencoder_work
-from fourier_workbench.training.descent import Trained
-from fourier_workbench.training.devices import make_fabric
+from fourier_workbench.model.execution import ExecutionConfig
+from fourier_workbench.representation.basis import MAX_CLASS, MAX_SLOTS, FourierBasis
+from fourier_workbench.training.cost import autoencoder_cost
+from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.losses import autoencoder_loss
-from fourier_workbench.training.recipes import get_recipe
+from fourier_workbench.training.optimisation import OptimisedModel
 
 
 class LiteralBlock(nn.Module):
@@ -79,7 +79,7 @@ class LiteralAutoencoder(nn.Module):
         super().__init__()
         shape, d = config.transformer, config.transformer.d_model
         self.n_aux, self.layers = config.n_aux, shape.n_layers
-        self.species = nn.Embedding(MAX_Z + 1, config.d_species)
+        self.species = nn.Embedding(MAX_CLASS + 1, config.d_species)
         self.enter = nn.Linear(MAX_SLOTS, d, bias=False, dtype=torch.complex64)
         self.about = nn.Linear(6 + MAX_SLOTS * config.d_species, 2 * d)
         self.aux = nn.Parameter(0.02 * torch.randn(config.n_aux, d, dtype=torch.complex64))
@@ -88,7 +88,7 @@ class LiteralAutoencoder(nn.Module):
                                     for _ in range(2 * shape.n_layers))
         self.mask = nn.Parameter(torch.ones(config.ladder_shape))
         self.log_sigma = nn.Parameter(torch.full(config.ladder_shape, -1.0))
-        self.lattice_head, self.species_head = nn.Linear(2 * d, 6), nn.Linear(2 * d, MAX_SLOTS * (MAX_Z + 1))
+        self.lattice_head, self.species_head = nn.Linear(2 * d, 6), nn.Linear(2 * d, MAX_SLOTS * (MAX_CLASS + 1))
         self.leave = nn.Linear(d, MAX_SLOTS, bias=False, dtype=torch.complex64)
 
     def forward(self, lattice: Tensor, species: Tensor, coefficients: Tensor, noise: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class LiteralAutoencoder(nn.Module):
         token = torch.view_as_real(x[:, self.n_aux]).flatten(-2)
         four = (self.leave(x[:, self.n_aux + 1 :]).transpose(1, 2) - coefficients).abs().square().mean((1, 2))
         lat = (self.lattice_head(token) - lattice).square().mean(-1)
-        ce = F.cross_entropy(self.species_head(token).unflatten(-1, (MAX_SLOTS, MAX_Z + 1)).flatten(0, 1), species.flatten())
+        ce = F.cross_entropy(self.species_head(token).unflatten(-1, (MAX_SLOTS, MAX_CLASS + 1)).flatten(0, 1), species.flatten())
         return ce + torch.sqrt(lat + four + 1e-12).mean() + 0.09 * (mean.abs() * torch.exp(-self.log_sigma)).mean()
 
 
@@ -130,11 +130,11 @@ def literal_step(stage: AutoencoderStage, batch: int, device: torch.device) -> C
     return step
 
 
-def our_step(stage: AutoencoderStage, engine: EngineConfig, batch: int) -> Callable[[], None]:
+def our_step(stage: AutoencoderStage, engine: ExecutionConfig, batch: int) -> Callable[[], None]:
     """The step as the training loop does it."""
     fabric = make_fabric(engine=engine)
     device, model = fabric.device, Autoencoder(stage.model).to(fabric.device)
-    trained = Trained(model, stage.optimiser, 0.0, fabric, engine)
+    trained = OptimisedModel(model, stage.optimiser, 0.0, fabric, engine)
     tokens = model.token_coefficients(torch.randn(batch, 6, len(model.basis), dtype=torch.complex64, device=device))
     lattice, species = torch.randn(batch, 6, device=device), torch.randint(0, 84, (batch, 6), device=device)
     noise = torch.randn(batch, 2 * stage.model.n_channels, device=device)
@@ -142,7 +142,7 @@ def our_step(stage: AutoencoderStage, engine: EngineConfig, batch: int) -> Calla
     def step() -> None:
         with fabric.autocast():
             loss, _, _ = autoencoder_loss(model, stage.loss, lattice, species, tokens, noise, 0.5)
-        trained.descend(loss, 500, 1000)
+        trained.optimise(loss, 500, 1000)
 
     return step
 
@@ -187,12 +187,12 @@ def main() -> None:
         "literal: 729 tokens, complex64": (literal_step(stage=full, batch=args.batch, device=device), full, "fp32"),
     }
     for name, layout, engine in [
-        ("all tokens, fp32", full, EngineConfig()),
-        ("half-space, fp32", half, EngineConfig()),
-        ("half-space, fp32, Gauss", half, EngineConfig(gauss=True)),
-        ("half-space, fp32, Gauss, compiled", half, EngineConfig(compile=True, fused=True, gauss=True)),
-        ("half-space, bf16", half, EngineConfig("bf16", fused=True)),
-        ("half-space, bf16, compiled", half, EngineConfig("bf16", compile=True, fused=True)),
+        ("all tokens, fp32", full, ExecutionConfig()),
+        ("half-space, fp32", half, ExecutionConfig()),
+        ("half-space, fp32, Gauss", half, ExecutionConfig(gauss=True)),
+        ("half-space, fp32, Gauss, compiled", half, ExecutionConfig(compile=True, fused=True, gauss=True)),
+        ("half-space, bf16", half, ExecutionConfig("bf16", fused=True)),
+        ("half-space, bf16, compiled", half, ExecutionConfig("bf16", compile=True, fused=True)),
     ]:
         if any(re.search(row, name) for row in args.rows):
             rows[name] = (our_step(layout, engine, args.batch), layout, engine.precision)
@@ -216,7 +216,7 @@ def main() -> None:
     literal = best[next(iter(rows))]
     print(f"\n{'training step':34}{'s a crystal':>12}{'ratio':>8}{'utilisation':>13}")
     for name, (_, layout, precision) in rows.items():
-        flop, flops = args.batch * autoencoder_work(layout.model).both, products[precision][1] / best[precision]
+        flop, flops = args.batch * autoencoder_cost(layout.model).both, products[precision][1] / best[precision]
         print(f"{name:34}{best[name] / args.batch:12.4g}{literal / best[name]:8.2f}{flop / best[name] / flops:13.0%}")
 
 

@@ -24,10 +24,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import psutil
 
-from fourier_workbench.data.prototypes import embedded
+from fourier_workbench.data.sources.prototypes import embedded
 from fourier_workbench.generation import load_generator
 from fourier_workbench.widgets import explore, show_ladder
-from fourier_workbench.widgets.surfaces import isosurface, level_at
+from fourier_workbench.widgets.geometry import isosurface, level_at
 from fourier_workbench.widgets.trajectory import Player
 from fourier_workbench.widgets.view import Packer
 
@@ -49,7 +49,7 @@ def seconds(work: Callable[[], object], repeats: int = 15) -> tuple[float, float
 
 def asked(view, what: str, **changes) -> None:
     """Ask a view as its page does; a view that shows an error has not answered."""
-    view._receive(None, {"do": what, "with": changes, "id": 1}, [])
+    view.handle(what, **changes)
     if view.error:
         raise RuntimeError(view.error)
 
@@ -74,14 +74,15 @@ def sliders() -> list[tuple[str, Callable[[], object]]]:
         ("one wave", lambda: asked(view, "set", plane=None, wave=400)),
         ("symmetry operation", lambda: asked(view, "set", wave=None, operation=len(view.group["operations"]) - 1)),
         ("basis, seen before", lambda: asked(view, "set", operation=None, bpd=next(bases))),
-        ("channel ablation, laptop", lambda: asked(ladder, "silence", channels=[next(channels)])),
+        ("channel ablation, laptop", lambda: asked(ladder, "ablate", channels=[next(channels)])),
     ]
 
 
 def first_view() -> float:
     """Seconds of the processor from the end of the imports to the first view, in a fresh interpreter."""
     code = (
-        "import time; from fourier_workbench.data.prototypes import embedded; from fourier_workbench.widgets import explore\n"
+        "import time; from fourier_workbench.data.sources.prototypes import embedded\n"
+        "from fourier_workbench.widgets import explore\n"
         "start = time.process_time(); c = next(c for _, c, _ in embedded() if c.reduced_formula == 'CaTiO3')\n"
         "assert not explore(c).error; print(time.process_time() - start)"
     )
@@ -94,8 +95,8 @@ def film() -> tuple[dict, bytes]:
     start, end = generator.random((2, ATOMS, 3)).astype(np.float32)
     lattice = (np.eye(3) * 11).ravel().tolist()
     frames = [
-        {"lattice": lattice, "meshes": [], "numbers": packer.add(np.full(ATOMS, 14, np.uint8)),
-         "places": packer.add(start + (end - start) * k / (FRAMES - 1)), "formula": "Si64", "reason": None, "valid": True,
+        {"lattice": lattice, "surfaces": [], "numbers": packer.add(np.full(ATOMS, 14, np.uint8)),
+         "positions": packer.add(start + (end - start) * k / (FRAMES - 1)), "formula": "Si64", "reason": None, "valid": True,
          "clean": True, "residual": 0.1}
         for k in range(FRAMES)
     ]  # fmt: skip
@@ -123,7 +124,7 @@ def frames_per_second() -> tuple[float, float] | None:
         return None
     result = load_generator("laptop").sample(1, steps=2, trace=True, progress=False)
     player = Player(result.trajectory, load_generator("laptop"), frames=2)
-    player.film, player.data = film()
+    player.content, player.data = film()
     with tempfile.TemporaryDirectory() as folder, Browser() as browser:
         player.to_html(Path(folder) / "player.html")
         page = browser.page(Path(folder) / "player.html")
