@@ -279,11 +279,11 @@ def _follow(crystals: Sequence[Crystal], grid: int, max_strain: float, device: t
     change = tensor([cell.change[None] for cell in cells]).double()
     given, implied = (change @ part @ change.mT for part in (metric, mean))
     followed = (_power(implied, 0.5) @ _power(given, -0.5) @ change @ lattice).cpu().numpy()
-    row, shift = row[kept[row]], shift[kept[row]].cpu().numpy()
+    row, shifts = row[kept[row]], shift[kept[row]].cpu().numpy()
     rotations = candidates(device).matrices[near.rotation[row]].cpu().numpy()
     first = torch.searchsorted(near.crystal[row], torch.arange(n + 1, device=device)).tolist()
     found = []
     for i, (crystal, cell, strain) in enumerate(zip(crystals, cells, metric_strain(metric, mean).tolist(), strict=True)):
         part, ideal = slice(first[i], first[i + 1]), Crystal(followed[i], crystal.numbers, crystal.frac_coords)
-        found.append(GridSymmetry(ideal, rotations[part], shift[part], cell.change, grid, strain))
+        found.append(GridSymmetry(ideal, rotations[part], shifts[part], cell.change, grid, strain))
     return found
