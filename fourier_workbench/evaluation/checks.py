@@ -7,17 +7,17 @@ __all__ = ['MAX_RADIUS_RATIO', 'LAST_RADIUS', 'OXIDATION_STATES', 'SYMPREC', 'SY
            'package_version', 'measure_symmetry', 'preload']
 
 # %% ../../nbs/api/evaluation/01_checks.ipynb #bc1d2c27
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from math import gcd
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, covalent_radii
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from ..crystal import MIN_DISTANCE, Crystal, describe
@@ -57,24 +57,52 @@ def measure_geometry(crystal: Crystal) -> dict[str, Any]:
 
 # %% ../../nbs/api/evaluation/01_checks.ipynb #06fed133
 OXIDATION_STATES = "smact14"
+_MIXING = {"Ga", "In", "Tl", "Ge", "Sn", "Pb", "Sb", "Bi"}  # beside metals of groups 3 to 11, lanthanides and actinides
+
+
+def _totals(symbol: str, n: int, states: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Charges that `n` atoms can have together: all of one state, and shared by two neighbouring positive states."""
+    element = Element(symbol)
+    inner = element.is_transition_metal and element.group != 12
+    mixes = inner or element.is_lanthanoid or element.is_actinoid or symbol in _MIXING
+    positive = sorted(q for q in states if q > 0) if mixes else []
+    return {n * q for q in states}, {k * a + (n - k) * b for a, b in pairwise(positive) for k in range(1, n)}
+
+
+def _balances(choices: Sequence[tuple[set[int], set[int]]], mixed: bool) -> bool:
+    """Whether the charges of all elements can sum to zero, with at most one element of mixed valence where that is allowed."""
+    plain, mixing = {0}, set[int]()  # sums that can be reached without, and with, mixed valence
+    for alike, shared in choices:
+        mixing = {total + q for total in mixing for q in alike} | {total + q for total in plain for q in shared if mixed}
+        plain = {total + q for total in plain for q in alike}
+    return 0 in plain or 0 in mixing
 
 
 def check_charges(
     counts: Mapping[int, int],  # atoms by atomic number
 ) -> dict[str, bool]:
-    """Whether a composition can be charge neutral. Raises `EvaluationError` without smact."""
+    """Whether a composition can be charge neutral. Raises `EvaluationError` without smact and for elements it does not know."""
     try:
-        from smact.screening import smact_validity
+        import smact
     except ImportError as error:
         raise EvaluationError("charges need smact; run: pip install 'fourier_workbench[evaluation]'") from error
     divisor = gcd(*counts.values())
-    composition = Composition({Element.from_Z(z).symbol: n // divisor for z, n in sorted(counts.items())})
-    options: dict[str, Any] = {"include_alloys": True, "oxidation_states_set": OXIDATION_STATES}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        balanced = bool(smact_validity(composition, use_pauling_test=True, **options))
-        neutral = balanced or bool(smact_validity(composition, use_pauling_test=False, **options))
-    return {"charge_neutral": neutral, "charges_as_pauling": balanced}
+    numbers = {Element.from_Z(z).symbol: n // divisor for z, n in sorted(counts.items())}
+    try:
+        elements = {symbol: smact.Element(symbol) for symbol in numbers}
+    except KeyError as error:
+        raise EvaluationError(f"smact knows no oxidation states: {error.args[0]}") from error
+    if len(numbers) == 1 or all(symbol in smact.metals for symbol in numbers):
+        return dict.fromkeys(("charge_neutral", "charges_as_pauling", "charges_unmixed"), True)
+    states = {symbol: list(element.oxidation_states_smact14 or ()) for symbol, element in elements.items()}
+    pauling = {symbol: element.pauling_eneg for symbol, element in elements.items() if element.pauling_eneg is not None}
+    splits = []  # per boundary: cations are at most, anions more electronegative
+    for boundary in set(pauling.values()) if len(pauling) == len(states) else ():
+        sided = {symbol: [q for q in found if (q > 0) == (pauling[symbol] <= boundary)] for symbol, found in states.items()}
+        splits.append([_totals(symbol, n, sided[symbol]) for symbol, n in numbers.items()])
+    every = [_totals(symbol, n, states[symbol]) for symbol, n in numbers.items()]
+    return {"charge_neutral": _balances(every, mixed=True), "charges_as_pauling": any(_balances(s, mixed=True) for s in splits),
+            "charges_unmixed": any(_balances(s, mixed=False) for s in splits)}
 
 
 def package_version(name: str) -> str:
@@ -83,6 +111,7 @@ def package_version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
 
 # %% ../../nbs/api/evaluation/01_checks.ipynb #ca31a1cf
 SYMPREC = 0.1  # Å
@@ -127,7 +156,7 @@ def measure_symmetry(crystal: Crystal) -> dict[str, Any]:
 # %% ../../nbs/api/evaluation/01_checks.ipynb #0ae3b1e9
 def preload(name: str) -> None:
     """Import what function `name` of this module imports when it is called; used by workers."""
-    modules = {"check_charges": ["smact.screening"],
+    modules = {"check_charges": ["smact"],
                "measure_symmetry": [f"fourier_workbench.{module}" for module in
                                     ("data.packed", "representation.coefficients", "representation.symmetry")]}
     for module in modules.get(name, []):

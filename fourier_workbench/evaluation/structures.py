@@ -24,7 +24,7 @@ from .context import EvaluationContext, digest
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #10b47ee7
 GEOMETRY = (*describe(None), "volume", "mass_density", "cell_sine", "pair_distance", "radii_ratio")
-CHARGES = ("charge_neutral", "charges_as_pauling")
+CHARGES = ("charge_neutral", "charges_as_pauling", "charges_unmixed")
 SYMMETRY = ("space_group", "n_sites_primitive", "symmetry_residual", "symmetry_skipped")
 MEASUREMENTS: dict[str, tuple[Callable[[Any], dict[str, Any]], tuple[str, ...]]] = {  # name: function, its columns
     "sizes": (measure_geometry, GEOMETRY), "charges": (check_charges, CHARGES), "symmetry": (measure_symmetry, SYMMETRY)}
