@@ -143,7 +143,7 @@ def train(
 @command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions")
 def sample(
     run: str,  # directory of a run, or the name of a shipped checkpoint
-    out: Path,  # directory for the samples
+    out: Path,  # directory for the samples; repeat the command to resume
     /,
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
@@ -156,17 +156,13 @@ def sample(
     """Generate crystals with a trained model, or with one that comes with the package."""
     import torch
 
-    from fourier_workbench.errors import RunError
-    from fourier_workbench.generation import RecoveryOptions, load_generator
+    from fourier_workbench.generation import RecoveryOptions, load_generator, sample_folder
 
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; give a directory for the samples")
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
-    result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
-                              recovery=RecoveryOptions(policy=policy, symmetrise=symmetrise))
-    paths = result.save(out, formats)
-    table = result.table
+    result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, formats=formats,
+                           recovery=RecoveryOptions(policy=policy, symmetrise=symmetrise))
+    paths, table = result.paths, result.table
     print(f"{n} sampled, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")

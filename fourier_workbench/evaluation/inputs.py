@@ -26,7 +26,8 @@ from ..errors import CrystalError, EvaluationError, SourceError
 from .context import EvaluationContext, digest
 from .structures import read_entries
 from .workers import Workers
-from ..generation.samples import SampleResult
+from ..files import read_json
+from ..generation.samples import MANIFEST, SampleResult
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #61b287a7
 SLOT_COLUMNS = ["ghost", "empty", "count_deviation"]
@@ -156,8 +157,11 @@ def read_samples(
     path = Path(samples)
     if not path.exists():
         raise EvaluationError(f"no samples at {path}; give a file, an archive or a folder of structures")
-    path = path / "samples.parquet" if (path / "samples.parquet").is_file() else path
+    about = read_json(path / MANIFEST) if path.is_dir() else {}
+    path = path / "samples.parquet" if about or (path / "samples.parquet").is_file() else path
     table = _own_table(path) if path.suffix == ".parquet" and path.is_file() else None
+    if about and (about.get("state") != "complete" or table is None or len(table) != about.get("samples")):
+        raise EvaluationError(f"{path.parent} holds only a part of its samples; repeat the command that draws them first")
     if table is not None:
         found = _from_table(table)
     elif context is None:
