@@ -137,6 +137,10 @@ register(
            lambda t: t["charges_unmixed"]),
     Metric("cdvae_valid", "CDVAE valid", "CDVAE structure and CDVAE composition", ("sizes", "charges"),
            _all("CDVAE structure", "CDVAE composition")),
+    Metric("triclinic", "P1 or P-1", "spglib finds no more symmetry than inversion within 0.1 Å", ("symmetry",),
+           lambda t: t["space_group"] <= 2),
+    Metric("triclinic_tight", "P1 or P-1, 0.01 Å", "the same within 0.01 Å", ("symmetry",),
+           lambda t: t["space_group_tight"] <= 2),
     Metric("unique", "unique", "repeats no other under StructureMatcher (0.2, 0.3, 5°); the first by volume per atom stands for "
            "those that repeat it, so that the order of the samples does not matter", ("matching",)),
     Metric("unique_strict", "unique, strict", "the same under StructureMatcher (0.1, 0.3, 5°)", ("matching",)),
@@ -175,12 +179,16 @@ register(
            unit="eV/atom"),
     Metric("exact", "exact", "decoded species and every snapped node equal the input's", group="reconstruction"),
     Metric("match", "match", "StructureMatcher (0.3, 0.5, 10°) finds input and output the same", group="reconstruction"),
+    Metric("match_middle", "match, middle", "the same under StructureMatcher (0.2, 0.3, 5°)", group="reconstruction"),
+    Metric("match_tight", "match, tight", "the same under StructureMatcher (0.1, 0.2, 3°)", group="reconstruction"),
     Metric("slot_species", "species per slot", "class of a slot equals the input's; the denominator is all slots",
            denominator=SLOTS, group="reconstruction"),
     Metric("all_slot_species", "species, all slots", "all six classes equal the input's", group="reconstruction"),
     Metric("coefficient_rms", "L_four RMS", "root mean square of |Δα| over crystals, slots and modes (eq. 1)",
            group="reconstruction", unit="1"),
-    Metric("lattice_rmse", "lattice RMSE", "root mean square error of the six lattice coefficients, log Å",
+    Metric("lattice_rmse", "lattice RMSE", "root mean square error of the six lattice coefficients as decoded, log Å",
+           group="reconstruction", unit="log Å"),
+    Metric("lattice_rmse_followed", "lattice RMSE, followed", "the same of crystals whose cells follow their atoms",
            group="reconstruction", unit="log Å"),
 )
 

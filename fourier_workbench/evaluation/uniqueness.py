@@ -16,12 +16,13 @@ from ..matching.reduced_cell import PAPER_TOLERANCE, CellIndex, ReducedCell, Tol
 from ..matching.structure_matcher import is_match
 
 # %% auto #0
-__all__ = ['STRICT', 'MATCH', 'MatchQuery', 'CANDIDATES', 'MatchIndex', 'BLOCK', 'References', 'first_match', 'is_same',
+__all__ = ['STRICT', 'MATCH', 'TIGHT', 'MatchQuery', 'CANDIDATES', 'MatchIndex', 'BLOCK', 'References', 'first_match', 'is_same',
            'Failure', 'first_matches', 'reduce_cells', 'MatchResult', 'match_samples', 'find_matches', 'match_pairs']
 
 # %% ../../nbs/api/evaluation/03_uniqueness_and_novelty.ipynb #e4346d49
 STRICT = Tolerance(0.1, 0.3, 5.0)  # unique and novel, stricter
 MATCH = Tolerance(0.3, 0.5, 10.0)  # reconstruction
+TIGHT = Tolerance(0.1, 0.2, 3.0)  # reconstruction, stricter
 
 MatchQuery = tuple[Tolerance, ReducedCell, tuple[ReducedCell, ...]]  # which of these cells is the same as that one?
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
+__all__ = ['MOST_DRAWS', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #4dbe13eb
 import hashlib
@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..errors import EvaluationError
+from ..errors import EvaluationError, RecipeError
 from ..files import atomic_write, claim_folder, read_json, write_json
 from .generator import Generator, RecoveryOptions, guided_denoiser, split_range
 from fourier_workbench.generation.samples import (
@@ -37,11 +38,15 @@ from fourier_workbench.generation.samples import (
 )
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #9d1c96dc
+MOST_DRAWS = 50  # per sample that is wanted
+
+
 class DrawnSamples(NamedTuple):
     """A folder of samples."""
 
     table: pd.DataFrame  # of `full_table`
     paths: list[Path]  # written
+    settings: dict[str, Any]
 
     @property
     def funnel(self) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class DrawnSamples(NamedTuple):
         return rejection_funnel([reason if isinstance(reason, str) else None for reason in self.table["reason"]])
 
 
-def _check_request(folder: Path, request: dict[str, Any], n: int) -> dict[str, Any]:
+def _check_request(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The manifest of the samples in `folder`; raises `EvaluationError` where they are not the first of those requested."""
     found = read_json(folder / MANIFEST)
     if not found:
@@ -59,26 +64,43 @@ def _check_request(folder: Path, request: dict[str, Any], n: int) -> dict[str, A
     before = found.get("request")
     if before is None:
         raise EvaluationError(f"{folder} holds samples that were saved from elsewhere; choose another folder, or remove them")
-    differing = [f"{key} {before.get(key)}, not {value}" for key, value in request.items() if before.get(key) != value]
-    if found["state"] == "complete" and found["samples"] > n:
-        differing.append(f"{found['samples']} samples, not {n}")
+    differing = [f"{key} {before.get(key)}, not {value}" for key, value in request.items() if before.get(key) != value
+                 and (key != "n" or (found["state"] == "complete" and before["n"] > value))]
     if differing:
         raise EvaluationError(f"{folder} holds samples of another request ({'; '.join(differing)}); choose another folder, "
                               "or remove it")
     return found
 
 
-def _chunk_path(work: Path, start: int, stop: int) -> Path:
-    return work / f"{start:09d}-{stop:09d}.parquet"
-
-
 def _split_table(path: Path, work: Path, n: int, chunk: int) -> None:
-    """Write finished samples as chunks again, as they are drawn for `n`; a shorter last chunk is not kept where more follow."""
+    """Write finished samples as chunks again; a shorter last one only where it ends at `n`, else it is drawn longer."""
     table = pq.read_table(path)
-    for part in split_range(n, chunk):
-        if part.stop <= len(table):
-            with atomic_write(_chunk_path(work, part.start, part.stop)) as temporary:
+    for part in split_range(len(table), chunk):
+        if len(part) == chunk or part.stop == n:
+            with atomic_write(_chunk_path(work, part)) as temporary:
                 pq.write_table(table.slice(part.start, len(part)), temporary)
+
+
+def _chunk_path(work: Path, part: range) -> Path:
+    return work / f"{part.start:09d}-{part.stop:09d}.parquet"
+
+
+def _gather(read: Callable[[range], pa.Table], n: int, chunk: int, accepted: bool, progress: bool) -> pd.DataFrame:
+    """Samples 0 … n − 1 from chunks, or with `accepted` as many as it takes until `n` are crystals."""
+    parts: list[pa.Table] = []
+    start = kept = 0
+    with tqdm(total=n, desc="sampling", unit="sample", disable=not progress, leave=False) as bar:
+        while (kept if accepted else start) < n:
+            if accepted and start >= MOST_DRAWS * n:
+                raise RecipeError(f"only {kept} of {start} samples are accepted; accept a larger residual")
+            part = range(start, start + chunk if accepted else min(start + chunk, n))
+            parts.append(read(part))
+            new = parts[-1]["reason"].null_count
+            start, kept = part.stop, kept + new
+            bar.update(new if accepted else len(part))
+    table = pa.concat_tables(parts, promote_options="permissive").to_pandas()
+    last = np.flatnonzero(table["reason"].isna())[n - 1] if accepted else n - 1
+    return table.iloc[: last + 1]
 
 
 def fill_folder(
@@ -87,39 +109,44 @@ def fill_folder(
     n: int,  # samples
     request: dict[str, Any],  # everything else that decides what is drawn; must be JSON
     formats: Iterable[str] = ("cif", "parquet"), *,
+    accepted: bool = False,  # draw on until so many samples are not rejected
     chunk: int = 32,  # samples that a kill can lose
     progress: bool = True,
 ) -> DrawnSamples:
     """Draw samples 0 … n − 1 into `directory`, less those that are there. Raises `EvaluationError`."""
-    formats, folder, parts = check_formats(formats), Path(directory), split_range(n, chunk)
-    request, work = json.loads(json.dumps(request | {"chunk": chunk})), folder / "work"
+    formats, folder = check_formats(formats), Path(directory)
+    split_range(n, chunk)
+    request, work = json.loads(json.dumps({"n": n, **request, "chunk": chunk})), folder / "work"
     if folder.exists() and not folder.is_dir():
         raise EvaluationError(f"{folder} is a file; give a directory for the samples")
-    with claim_folder(folder, EvaluationError), tqdm(total=n, desc="sampling", unit="sample", disable=not progress,
-                                                     leave=False) as bar:
-        found, whole = _check_request(folder, request, n), folder / "samples.parquet"
-        about = {"samples": n, "formats": list(dict.fromkeys([*found.get("formats", []), *formats])), "request": request}
-        if found == {"state": "complete", **about} and whole.is_file():
+    with claim_folder(folder, EvaluationError):
+        found, whole = _check_request(folder, request), folder / "samples.parquet"
+        wanted = list(dict.fromkeys([*found.get("formats", []), *formats]))
+        about: dict[str, Any] = {"formats": wanted, "request": request}
+        complete = found.get("state") == "complete" and whole.is_file()
+        if complete and found == {**found, **about}:
             shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed at its very end
-            return DrawnSamples(pd.read_parquet(whole), [whole, folder / "funnel.json"])
+            return DrawnSamples(pd.read_parquet(whole), [whole, folder / "funnel.json"], request)
         work.mkdir(exist_ok=True)
         for leftover in work.glob(".*"):  # of a process that was killed while it wrote
             leftover.unlink()
-        if found.get("state") == "complete" and whole.is_file():
+        if complete:
             _split_table(whole, work, n, chunk)
-        for part in parts:
-            path = _chunk_path(work, part.start, part.stop)
+
+        def read(part: range) -> pa.Table:
+            path = _chunk_path(work, part)
             if not path.is_file():
                 result = draw(part.start, len(part))
                 write_json(folder / MANIFEST, {"state": "drawing", **about})  # now that the request is known to be possible
                 with atomic_write(path) as temporary:
                     full_table(result).to_parquet(temporary, index=False)
-            bar.update(len(part))
-        chunks = [pq.read_table(_chunk_path(work, part.start, part.stop)) for part in parts]
-        table = pa.concat_tables(chunks, promote_options="permissive").to_pandas()
-        paths = write_samples(table, folder, about["formats"], {"n": n, **request}, request)
+            return pq.read_table(path)
+
+        table = _gather(read, n, chunk, accepted, progress)
+        settings = {**request, "drawn": len(table)}
+        paths = write_samples(table, folder, wanted, settings, request)
         shutil.rmtree(work)
-    return DrawnSamples(table, paths)
+    return DrawnSamples(table, paths, settings)
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #788abd6f
 def model_digest(generator: Generator) -> str:
@@ -136,6 +163,7 @@ def model_digest(generator: Generator) -> str:
 def sample_folder(
     generator: Generator, directory: Path | str, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *,
     guidance: float | None = None, batch_size: int | None = None, recovery: RecoveryOptions = RecoveryOptions(),
+    accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     formats: Iterable[str] = ("cif", "parquet"),
     chunk: int | None = None,  # samples that a kill can lose; default: 256 on a GPU, otherwise 32
     progress: bool = True,
@@ -143,11 +171,16 @@ def sample_folder(
     """`Generator.sample` into a folder: what a killed call has drawn is kept by the next one."""
     _, weight = guided_denoiser(generator, guidance)
     request = {"model": model_digest(generator), "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
-               "batch_size": batch_size, "recovery": asdict(recovery)}
+               "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
+               "max_strain": generator.strain_limit(recovery)}
 
     def draw(start: int, count: int) -> SampleResult:
-        return generator.sample(count, seed, steps, sampler, guidance=guidance, batch_size=batch_size, recovery=recovery,
-                                first=start, progress=False)
+        result = generator.sample(count, seed, steps, sampler, guidance=guidance, batch_size=batch_size, recovery=recovery,
+                                  first=start, progress=False)
+        return result if accept is None else result.accepting(accept)
+
+    if accept is not None and not accept > 0:
+        raise RecipeError(f"accept is {accept} and must be a positive residual; leave it out to keep all samples")
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk
-    return fill_folder(directory, draw, n, request, formats, chunk=chunk, progress=progress)
+    return fill_folder(directory, draw, n, request, formats, accepted=accept is not None, chunk=chunk, progress=progress)

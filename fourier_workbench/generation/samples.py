@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['COUNT_DEVIATION', 'Named', 'FORMATS', 'MANIFEST', 'SlotChecks', 'check_slots', 'Trajectory', 'typed_table',
-           'SampleResult', 'rejection_funnel', 'full_table', 'check_formats', 'write_samples', 'save_samples']
+           'describe_symmetry', 'SampleResult', 'join_results', 'rejection_funnel', 'full_table', 'check_formats',
+           'write_samples', 'save_samples']
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from ..crystal import Crystal, describe, is_valid
 from ..errors import EvaluationError
 from ..files import write_json
 from ..model.autoencoder import Decoded
+from ..representation.grid_symmetry import GridSymmetry
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #8b33f8c2
 COUNT_DEVIATION = 0.25  # atoms; the largest |Re α_0 − n| of a clean sample
@@ -69,11 +71,21 @@ class Trajectory(NamedTuple):
 def typed_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """A table of `describe` rows in which whole numbers stay whole although rejected samples have none."""
     table = pd.DataFrame(rows)
-    integers = [name for name in ("n_sites", "n_species") if name in table]
-    floats = {name: "float64" for name in ("volume_per_atom", "min_distance") if name in table}
+    integers = [name for name in ("n_sites", "n_species", "operations", "moved") if name in table]
+    floats = {name: "float64" for name in ("volume_per_atom", "min_distance", "strain") if name in table}
     return table.astype(dict.fromkeys(integers, "Int64") | floats)
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #bfd6260c
+def describe_symmetry(
+    found: GridSymmetry | None,  # None where rejected
+) -> dict[str, Any]:
+    """Columns of a sample's symmetry: group, operations, strain of the cell, atoms moved."""
+    if found is None:
+        return dict.fromkeys(("group", "operations", "strain", "moved"))
+    number, symbol = found.space_group
+    return {"group": f"{symbol} ({number})", "operations": len(found), "strain": found.strain, "moved": found.moved}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SampleResult:
     """All samples of one call, in order, rejected ones included (paper 4.2, A.3)."""
@@ -89,6 +101,7 @@ class SampleResult:
     counts: Int64[Tensor, "n 6"] | None = None  # atoms placed in each slot
     trajectory: Trajectory | None = None  # only when traced
     settings: dict[str, Any] = field(default_factory=dict)
+    symmetries: list[GridSymmetry | None] | None = None  # operations of each crystal's atoms, where they were sought
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -128,13 +141,53 @@ class SampleResult:
             rows.append({"id": self.ids[k], "seed": self.seed, "index": self.indices[k], **describe(crystal),
                          "residual": float(self.residuals[k]), "reason": self.reasons[k], "valid": valid, "clean": clean,
                          "ghost": ghost, "empty": empty, "count_deviation": deviation})
+            if self.symmetries is not None:
+                rows[-1] |= describe_symmetry(self.symmetries[k])
         return typed_table(rows)
+
+    def part(self, start: int, stop: int) -> Self:
+        """Samples `start` … `stop` − 1 of this result."""
+        rows, way = slice(start, stop), self.trajectory
+        return replace(
+            self, crystals=self.crystals[rows], reasons=self.reasons[rows],
+            decoded=Decoded(*(tensor[rows] for tensor in self.decoded)), ladders=self.ladders[rows],
+            residuals=self.residuals[rows], indices=self.indices[rows], counts=None if self.counts is None else self.counts[rows],
+            trajectory=None if way is None else Trajectory(way.phi, way.noisy[:, rows], way.predicted[:, rows]),
+            symmetries=None if self.symmetries is None else self.symmetries[rows])
+
+    def accepting(
+        self,
+        accept: float,  # largest relative residual
+    ) -> Self:
+        """The same samples; those with a larger residual are rejected with the reason `not accepted`."""
+        worse = [reason is None and not residual <= accept
+                 for reason, residual in zip(self.reasons, self.residuals.tolist(), strict=True)]
+        return replace(self, reasons=["not accepted" if bad else r for bad, r in zip(worse, self.reasons, strict=True)],
+                       crystals=[None if bad else c for bad, c in zip(worse, self.crystals, strict=True)])
 
     def save(
         self, directory: Path | str, formats: Sequence[str] = ("cif", "extxyz", "db", "parquet", "optimade"),
     ) -> list[Path]:
         """Write crystals, table and funnel into `directory`; the paths written. Raises `EvaluationError`."""
         return save_samples(self, directory, formats)
+
+
+def join_results(parts: Sequence[SampleResult]) -> SampleResult:
+    """The samples of several calls as one result; the parts have the same seed, kind and settings."""
+    tensors = zip(*(part.decoded for part in parts), strict=True)
+    ways = [part.trajectory for part in parts if part.trajectory is not None]
+    symmetries = [part.symmetries for part in parts if part.symmetries is not None]
+    counts = [part.counts for part in parts if part.counts is not None]
+    way = None
+    if ways:
+        noisy, predicted = (torch.cat([getattr(each, name) for each in ways], 1) for name in ("noisy", "predicted"))
+        way = Trajectory(ways[0].phi, noisy, predicted)
+    return replace(
+        parts[0], crystals=[c for part in parts for c in part.crystals], reasons=[r for part in parts for r in part.reasons],
+        decoded=Decoded(*(torch.cat(each) for each in tensors)), ladders=torch.cat([part.ladders for part in parts]),
+        residuals=torch.cat([part.residuals for part in parts]), indices=tuple(i for part in parts for i in part.indices),
+        counts=torch.cat(counts) if counts else None, trajectory=way,
+        symmetries=[s for each in symmetries for s in each] if symmetries else None)
 
 
 def rejection_funnel(reasons: Sequence[str | None]) -> dict[str, Any]:
