@@ -1576,6 +1576,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                                           'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.GridSymmetry.in_given_cell': ( 'api/representation/grid_symmetry.html#gridsymmetry.in_given_cell',
                                                                                                                                                'fourier_workbench/representation/grid_symmetry.py'),
+                                                                'fourier_workbench.representation.grid_symmetry.GridSymmetry.order': ( 'api/representation/grid_symmetry.html#gridsymmetry.order',
+                                                                                                                                       'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.GridSymmetry.space_group': ( 'api/representation/grid_symmetry.html#gridsymmetry.space_group',
                                                                                                                                              'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.LatticeRotations': ( 'api/representation/grid_symmetry.html#latticerotations',

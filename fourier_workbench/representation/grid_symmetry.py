@@ -231,6 +231,11 @@ class GridSymmetry:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    @property
+    def order(self) -> int:
+        """Operations of the cell that came in, pure translations included."""
+        return len(self) * round(abs(np.linalg.det(self.change)))
+
     def in_given_cell(self) -> tuple[Int64[np.ndarray, "m 3 3"], Int64[np.ndarray, "m 3"]]:
         """Rotations and translations in nodes of the cell that came in, of those operations that are integers there."""
         back = np.linalg.inv(self.change.T.astype(np.float64))

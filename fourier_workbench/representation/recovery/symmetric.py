@@ -95,18 +95,22 @@ class _GroupSearch:
 
     def generate(self, generators: Int64[np.ndarray, "n 4"]) -> Int64[np.ndarray, "m 4"] | None:
         """The group of some operations, or None if one of its members has a cosine below the limit."""
-        group = np.unique(generators, axis=0)
-        while len(group) <= 192:  # F-centred cubic groups have as many in a cell
+        weights = np.array([self.grid**3, self.grid**2, self.grid, 1])
+        codes = np.unique(generators @ weights)
+        while len(codes) <= 192:  # F-centred cubic groups have as many in a cell
+            group = codes[:, None] // weights % np.array([len(self.row), *(self.grid,) * 3])
             row = self.row[group[:, 0]]
             if (row < 0).any() or (self.cosines[row, group[:, 1], group[:, 2], group[:, 3]] < self.least).any():
                 return None
             first, second = (part.reshape(-1, 4) for part in np.broadcast_arrays(group[:, None], generators[None]))
             moved = np.einsum("nij,nj->ni", self.rotations[self.row[first[:, 0]]], second[:, 1:]) + first[:, 1:]
-            after = np.column_stack([self.products[first[:, 0], second[:, 0]], moved % self.grid])
-            larger = np.unique(np.vstack([group, after]), axis=0)
-            if len(larger) == len(group):
+            place = self.products[first[:, 0], second[:, 0]]
+            if (place < 0).any():
+                return None
+            larger = np.union1d(codes, np.column_stack([place, moved % self.grid]) @ weights)
+            if len(larger) == len(codes):
                 return group
-            group = larger
+            codes = larger
         return None
 
     def run(self) -> Int64[np.ndarray, "m 4"]:
@@ -234,6 +238,8 @@ def recover_symmetric(
         changed = _better(fc, plain.crystals, again.crystals, groups, basis, slack, loss)
         anew = follow_atoms([crystal for crystal, _ in changed.values()], grid, max_strain)
         for (i, (crystal, misfit)), symmetry in zip(changed.items(), anew, strict=True):
+            if symmetry.order <= follow[i].order:  # the cell cannot follow the larger group within the limit
+                continue
             follow[i] = replace(symmetry, moved=_moved_apart(plain.crystals[i], crystal, grid))
             residuals[i] = misfit
     symmetries = [follow.get(i) for i in range(len(fc))]
