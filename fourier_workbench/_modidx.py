@@ -88,6 +88,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'fourier_workbench/config/recipes.py')},
             'fourier_workbench.config.schema': { 'fourier_workbench.config.schema.AutoencoderLoss': ( 'api/config/configuration.html#autoencoderloss',
                                                                                                       'fourier_workbench/config/schema.py'),
+                                                 'fourier_workbench.config.schema.AutoencoderLoss.lattice_at': ( 'api/config/configuration.html#autoencoderloss.lattice_at',
+                                                                                                                 'fourier_workbench/config/schema.py'),
                                                  'fourier_workbench.config.schema.AutoencoderLoss.penalty_at': ( 'api/config/configuration.html#autoencoderloss.penalty_at',
                                                                                                                  'fourier_workbench/config/schema.py'),
                                                  'fourier_workbench.config.schema.AutoencoderStage': ( 'api/config/configuration.html#autoencoderstage',
