@@ -79,12 +79,13 @@ def trial(command: Callable[[Path], list[str]], progress: Callable[[Path], int],
         process.kill()
         process.wait()
         longest = max(longest, outlived(children))
-        lost += max(0, before - progress(folder / "killed")) if outcomes[-1] == "killed" else 0
+        if digests(folder / "killed") != digests(folder / "undisturbed"):  # what a finished result needs no more is removed
+            lost += max(0, before - progress(folder / "killed"))
     began = time.perf_counter()
     last = subprocess.run(command(folder / "killed"), capture_output=True, text=True, check=False)
     final = time.perf_counter() - began
-    return {"kills": outcomes.count("killed"), "undisturbed_s": round(took, 1), "last_start_s": round(final, 1), "exit": last.returncode,
-            "same": digests(folder / "undisturbed") == digests(folder / "killed"),
+    return {"kills": outcomes.count("killed"), "undisturbed_s": round(took, 1), "last_start_s": round(final, 1),
+            "exit": last.returncode, "same": digests(folder / "undisturbed") == digests(folder / "killed"),
             "finished_units_lost": lost, "outlived_s": round(longest, 2), "error": last.stderr.strip()[-200:]}
 
 
