@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -181,24 +180,42 @@ def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
 
 
 SLEEPERS = """
-import time
-from fourier_workbench.data.preparation.executor import TaskExecutor
+import importlib.util, sys, time, types
+from pathlib import Path
+
+home = Path(importlib.util.find_spec("fourier_workbench").origin).parent
+for name in ("data", "data.preparation"):  # without what their __init__ imports, which takes seconds in each process
+    package = sys.modules["fourier_workbench." + name] = types.ModuleType("fourier_workbench." + name)
+    package.__path__ = [str(home.joinpath(*name.split(".")))]
+torch = sys.modules["torch"] = types.ModuleType("torch")
+torch.set_num_threads = int
+
+
+def nap(path):
+    path.touch()
+    time.sleep(600)
+
+
 if __name__ == "__main__":
+    from fourier_workbench.data.preparation.executor import TaskExecutor
+
     with TaskExecutor(2, progress=False) as pool:
-        pool.run([(time.sleep, (60,), 1)] * 2, 2, "sleep")
+        pool.run([(nap, (Path(sys.argv[1]) / str(i),), 1) for i in range(2)], 2, "nap")
 """
 
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     (tmp_path / "sleepers.py").write_text(SLEEPERS)
-    parent = psutil.Popen([sys.executable, tmp_path / "sleepers.py"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(workers := parent.children(recursive=True)) < 3:  # two workers and multiprocessing's own resource tracker
+    parent = psutil.Popen([sys.executable, tmp_path / "sleepers.py", tmp_path])
+    while not all((tmp_path / name).exists() for name in "01"):
         time.sleep(0.05)
         assert parent.poll() is None
+    workers = parent.children(recursive=True)
+    assert len(workers) >= 2
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    assert not alive
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive, "a nap takes ten minutes"
 
 
 # ---------------------------------------------------------------------------------------------------- evaluation
