@@ -1178,6 +1178,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fourier_workbench/files.py'),
                                          'fourier_workbench.files.read_json': ( 'api/core/errors_settings_files.html#read_json',
                                                                                 'fourier_workbench/files.py'),
+                                         'fourier_workbench.files.remove_leftovers': ( 'api/core/errors_settings_files.html#remove_leftovers',
+                                                                                       'fourier_workbench/files.py'),
                                          'fourier_workbench.files.this_process': ( 'api/core/errors_settings_files.html#this_process',
                                                                                    'fourier_workbench/files.py'),
                                          'fourier_workbench.files.write_json': ( 'api/core/errors_settings_files.html#write_json',

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['atomic_write', 'write_json', 'read_json', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['atomic_write', 'remove_leftovers', 'write_json', 'read_json', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
 import fcntl
@@ -33,6 +33,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left in `folder`; for folders that no other process writes into."""
+    for path in folder.glob(".*.*"):
+        if path.suffix[1:].isdecimal():  # the number of the process
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -117,6 +124,7 @@ def claim_folder(
         file.truncate(0)
         file.write(json.dumps(this_process()))
         file.flush()
+        remove_leftovers(folder)
         try:
             yield
         finally:
