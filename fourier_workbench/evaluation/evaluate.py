@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arguments import LIMITS, SECONDS, check_arguments, check_options
 from ..crystal import Crystal
 from ..data import Corpus
 from ..errors import EvaluationError
@@ -42,7 +43,7 @@ from fourier_workbench.evaluation.structures import (
 )
 from .uniqueness import STRICT, match_samples
 from .workers import Workers
-from ..files import write_json
+from ..files import writable_folder, write_json, writing
 from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
@@ -87,7 +88,8 @@ class EvaluationReport:
         paths = [folder / name for name in ("structures.parquet", "metrics.json", "funnel.json", "summary.json")]
         rates, apart = (json.loads(table.to_json(orient="records")) for table in (self.rates, self.distances))
         whole = {"funnel": self.funnel, "rates": rates, "distances": apart, "facts": self.facts}
-        self.structures.to_parquet(paths[0], index=False)
+        with writing(paths[0]):
+            self.structures.to_parquet(paths[0], index=False)
         for path, content in zip(paths[1:], (rates, self.funnel, whole), strict=True):
             write_json(path, content)
         return paths
@@ -192,6 +194,10 @@ def evaluate(
     Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, and when coverage
     is asked for with fewer than 30 crystals to compare with.
     """
+    check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
+    check_options(EvaluationError, workers=workers)
+    if directory is not None:
+        writable_folder(directory)
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
     target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)

@@ -19,9 +19,10 @@ from jaxtyping import Complex64
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..arguments import LIMITS, Whole, check_arguments, check_fields, check_options
 from ..checkpoints import load_autoencoder, load_diffuser
 from ..config.schema import Recipe
-from ..crystal import Crystal, check_symprec
+from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
 from ..errors import CheckpointError, RecipeError
@@ -32,6 +33,7 @@ from ..model.layers import to_complex, to_real
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
 from ..representation.recovery.recover import recover
+from ..threads import limited_threads
 
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals', 'split_range', 'Generator', 'require',
@@ -50,8 +52,7 @@ class RecoveryOptions:
     symmetrise: float | None = None  # Å; a space group found within this distance is imposed
 
     def __post_init__(self):
-        if self.symmetrise is not None:
-            check_symprec(self.symmetrise)
+        check_fields(RecipeError, self)
 
 
 def decode_crystals(
@@ -69,8 +70,7 @@ def decode_crystals(
 
 def split_range(n: int, size: int) -> list[range]:
     """0 … n − 1 in ranges of at most `size`; raises `RecipeError` for less than one."""
-    if n < 1 or size < 1:
-        raise RecipeError(f"cannot generate {n} samples in batches of {size}; both must be at least 1")
+    check_arguments(RecipeError, n=n, batch_size=size)
     return [range(start, min(start + size, n)) for start in range(0, n, size)]
 
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
@@ -103,6 +103,12 @@ class Generator:
         return self.recipe.autoencoder.grid
 
     @property
+    def channels(self) -> int:
+        """Complex channels of a token in the widest network."""
+        configs = [self.autoencoder.config, *(() if self.diffuser is None else (self.diffuser.config,))]
+        return max(config.transformer.d_model for config in configs)
+
+    @property
     def device(self) -> torch.device:
         """Where the models are."""
         return self.autoencoder.selector.device
@@ -130,6 +136,8 @@ class Generator:
 
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser, or without a guide that is needed.
         """
+        check_arguments(RecipeError, LIMITS | {"steps": Whole(1, 10**5)}, n=n, seed=seed, steps=steps, first=first)
+        check_options(RecipeError, batch_size=batch_size, guidance=guidance)
         tokens = 8192 if self.diffuser is None else len(self.diffuser.network.tokens)
         batches = split_range(n, min(256, max(1, 8192 // tokens)) if batch_size is None else batch_size)
         denoise, weight = guided_denoiser(self, guidance)
@@ -137,7 +145,8 @@ class Generator:
         phis, move = noise_levels(steps), partial(get_sampler(sampler), denoise)
         finals: list[Tensor] = []
         traced: list[tuple[list[Tensor], list[Tensor]]] = []
-        with tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False) as bar, torch.no_grad():
+        bar = tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False)
+        with limited_threads(self.channels), bar, torch.no_grad():
             for batch in batches:
                 kept: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -159,7 +168,7 @@ class Generator:
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
-        split_range(n, 1)
+        check_arguments(RecipeError, n=n, seed=seed)
         ladders = ladder_noise(self, seed, range(n)).draw()
         return replace(self.decode(ladders, recovery, seed=seed, kind="noise"), settings={"n": n})
 
@@ -183,9 +192,11 @@ class Generator:
         kind: str = "decoded", batch_size: int = 64,
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
-        parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
-        decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-        crystals, reasons, residuals, counts = decode_crystals(decoded, self, recovery)
+        check_arguments(RecipeError, batch_size=batch_size)
+        with limited_threads(self.channels):
+            parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
+            decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
+            crystals, reasons, residuals, counts = decode_crystals(decoded, self, recovery)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(crystals, reasons, decoded, ladders.cpu(), residuals, names, seed, kind, counts)
 
@@ -200,7 +211,8 @@ class Generator:
                     raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
                                       f"{self.grid}: {reason}; leave it out")
             arrays = fourier.lattice.float(), fourier.species, fourier.coefficients
-            parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
+            with limited_threads(self.channels):
+                parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #254ce6bc
@@ -226,8 +238,7 @@ def guided_denoiser(
     plain = denoiser(require(generator, generator.diffuser, NO_DIFFUSER), schedule)
     if guidance is None:
         guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
-    if guidance <= 0:
-        raise RecipeError(f"guidance is {guidance} and must be positive; use 1 for none")
+    check_arguments(RecipeError, guidance=guidance)
     if guidance == 1:
         return plain, 1.0
     return guided(plain, denoiser(require(generator, generator.guide, NO_GUIDE), schedule), guidance), guidance
@@ -246,8 +257,9 @@ def _find_recipe(folders: Sequence[Path]) -> Recipe:
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 return Recipe.from_json(json.dumps(content.get("recipe", content)))
-            except (ValueError, AttributeError) as error:
-                raise CheckpointError(f"{path} holds no recipe ({error}); use a folder written by a training run") from error
+            except (ValueError, AttributeError, RecursionError, OSError) as error:
+                why = " ".join(str(error).split())[:200]
+                raise CheckpointError(f"{path} holds no recipe ({why}); use a folder written by a training run") from error
     raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
 
 
@@ -267,4 +279,8 @@ def load_generator(directory_or_name: Path | str) -> Generator:
         diffuser, schedule = load_diffuser(folders[0])
     if (folders[0] / "guide.json").is_file():
         guide, _ = load_diffuser(folders[0], "guide")
+    for model in (diffuser, guide):
+        if model is not None and len(model.selector) != len(autoencoder.selector):
+            raise CheckpointError(f"the diffuser in {folders[0]} is for a ladder of {len(model.selector)} channels, its "
+                                  f"autoencoder has {len(autoencoder.selector)}; use a folder written by a training run")
     return Generator(autoencoder, diffuser, schedule, _find_recipe([folders[0], path]), path, guide)

@@ -8,6 +8,7 @@ __all__ = ['COUNT_DEVIATION', 'Named', 'FORMATS', 'SlotChecks', 'check_slots', '
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from ..crystal import Crystal, describe, is_valid
 from ..errors import EvaluationError
-from ..files import write_json
+from ..files import write_json, writing
 from ..model.autoencoder import Decoded
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #8b33f8c2
@@ -174,9 +175,12 @@ def _write_ase_database(named: Named, result: SampleResult, folder: Path) -> Pat
 
     path = folder / "samples.db"
     path.unlink(missing_ok=True)
-    with connect(path) as database:
-        for name, crystal in named:
-            database.write(crystal.to_ase(), name=name)
+    try:
+        with connect(path) as database:
+            for name, crystal in named:
+                database.write(crystal.to_ase(), name=name)
+    except sqlite3.Error as error:  # a full disk, above all
+        raise OSError(f"{error} ({path.name})") from error
     return path
 
 
@@ -215,13 +219,14 @@ def save_samples(
     """Write `result` in each of `formats`, and its funnel.json, into `directory`; the paths written."""
     formats, folder = tuple(formats), Path(directory)
     unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise EvaluationError(f"unknown format {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+    if unknown or not formats:
+        raise EvaluationError(f"unknown format {', '.join(map(str, unknown)) or '(none)'}; choose from {', '.join(FORMATS)}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EvaluationError(f"cannot write into {folder} ({error.strerror}); give a directory") from error
     named = [(name, c) for name, c in zip(result.ids, result.crystals, strict=True) if c is not None]
-    paths = [FORMATS[name](named, result, folder) for name in formats]
+    with writing(folder):
+        paths = [FORMATS[name](named, result, folder) for name in formats]
     write_json(folder / "funnel.json", result.funnel | {"settings": result.settings})
     return [*paths, folder / "funnel.json"]
