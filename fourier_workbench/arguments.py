@@ -68,12 +68,12 @@ LIMITS: dict[str, Whole | Interval] = {
     # everywhere
     "seed": Whole(0, 2**63 - 2), "n": Whole(1, 10**7), "first": Whole(0, 10**12), "limit": _COUNT, "workers": Whole(1, 1024),
     "processes": Whole(1, 1024), "devices": Whole(1, 1024), "nodes": Whole(1, 100_000),
-    "batch_size": Whole(1, 10**6), "steps": _COUNT,
+    "batch_size": Whole(1, 10**6), "chunk": Whole(1, 10**6), "steps": _COUNT,
     # data
     "max_sites": _COUNT, "e_hull_max": Interval(),
     # sampling and recovery
     "guidance": Interval(0, 1e3, "(]"), "tolerance": Interval(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
-    "symmetrise": Interval(0, 5, "(]"),
+    "symprec": Interval(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE,
     # evaluation
     "compare": Whole(0, 10**9), "coverage": Whole(0, 10**9), "held_out": Whole(0, 10**9), "seconds": SECONDS,
     # networks
@@ -81,7 +81,7 @@ LIMITS: dict[str, Whole | Interval] = {
     "n_aux": Whole(1, 4096), "d_species": Whole(1, 4096), "compression": Interval(0, 1e3, "(]"),
     "log_sigma": Interval(-20, 20, "[]"), "bpd": Whole(3, 99), "scratch_bpd": Whole(0, 99), "grid": Whole(24, 240),
     # training
-    "lr": Interval(0, 10, "(]"), "lr_matrices": Interval(0, 10, "(]"), "lr_start": _WEIGHT, "lr_final": FRACTION,
+    "lr": POSITIVE, "lr_matrices": POSITIVE, "lr_start": _WEIGHT, "lr_final": FRACTION,
     "warmup": Whole(0, 10**9),
     "anneal_until": Interval(0, 1, "(]"), "beta2": _PART, "weight_decay": _WEIGHT, "clip": POSITIVE, "prune_every": _COUNT,
     "prune_until": Interval(0, 1, "(]"), "ema": _PART, "guide_at": _PART, "penalty_ramp": FRACTION,

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -53,7 +54,8 @@ def _save_tensors(tensors: dict[str, Shaped[Tensor, "..."]], path: Path) -> None
     try:
         save_file(tensors, path)
     except SafetensorError as error:
-        raise OSError(str(error)) from error
+        number = re.search(r"os error (\d+)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
     path.chmod(0o644)  # safetensors makes files private; checkpoints are shared
 
 
@@ -192,6 +194,7 @@ def load_autoencoder(folder: Path | str) -> Autoencoder:
     """The autoencoder in `folder`, in evaluation mode; raises `CheckpointError`."""
     path = Path(folder) / "autoencoder"
     tensors, meta = load_checkpoint(path, "autoencoder")
+    tensors.setdefault("lattice_strain", torch.zeros(()))  # was not measured by earlier versions
     model: Autoencoder = _build(Autoencoder, AutoencoderConfig, meta, tensors, path)
     return model
 

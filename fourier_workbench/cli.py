@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .errors import WorkbenchError
+from .errors import SettingsError, WorkbenchError
 from .files import writable_folder
 from .settings import load_settings
 from .threads import available_cores
@@ -149,32 +149,35 @@ def train(
 @command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions")
 def sample(
     run: str,  # directory of a run, or the name of a shipped checkpoint
-    out: Path,  # directory for the samples
+    out: Path,  # directory for the samples; repeat the command to resume
     /,
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
     steps: int = 50, sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn",
     guidance: float | None = None, batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
-    symmetrise: float | None = None,
+    symmetry: bool = True, max_strain: float | None = None, accept: float | None = None,
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
 ) -> None:
     """Generate crystals with a trained model, or with one that comes with the package."""
     import torch
 
-    from fourier_workbench.arguments import check_arguments
-    from fourier_workbench.errors import RecipeError
-    from fourier_workbench.generation import RecoveryOptions, load_generator
+    from fourier_workbench.generation import RecoveryOptions, load_generator, sample_folder
 
-    seed = load_settings().seed if seed is None else seed
-    check_arguments(RecipeError, n=n, seed=seed, steps=steps)
-    writable_folder(out, room=8e3 * n * max(1, len(formats)))  # known before drawing
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
-    result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
-                              recovery=RecoveryOptions(policy=policy, symmetrise=symmetrise))
-    paths = result.save(out, formats)
-    table = result.table
-    print(f"{n} sampled, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
+    seed = load_settings().seed if seed is None else seed
+    result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
+                           recovery=RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain), formats=formats)
+    paths, table = result.paths, result.table
+    kept = result.funnel["kept"]
+    print(f"{len(table)} sampled, {kept} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
+    if accept is not None:
+        print(f"  residual at most {accept:g}: {kept} of {len(table)} accepted, {kept / len(table):.1%}")
+    if symmetry:
+        more, moved = int((table["operations"] > 2).sum()), int((table["moved"] > 0).sum())
+        limit = result.settings["max_strain"]
+        print(f"  cells follow their atoms within a strain of {limit:.3f}: {more} with more symmetry than inversion, "
+              f"{moved} with atoms moved by it")
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
     print("written: " + ", ".join(str(path) for path in paths))
@@ -312,13 +315,16 @@ def _unexpected(error: Exception) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run a command: 0 when it succeeded, 2 with one line when it could not, 130 when interrupted, 1 when surprised."""
     try:
+        if any("\0" in word for word in argv or ()):
+            raise SettingsError("an argument holds a null character; remove it")
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fwb", args=argv,
                                              description="Crystals generated in reciprocal space.")
     except WorkbenchError as error:
         print(f"fwb: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a directory without permission to write
-        print(f"fwb: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        where = f": {str(error.filename)[:200]}" if error.filename else ""
+        print(f"fwb: {error.strerror or error}{where}; give another file or folder", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nfwb: interrupted; repeat the command to resume", file=sys.stderr)

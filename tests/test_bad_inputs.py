@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import math
+import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,18 +16,25 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fourier_workbench.generation as generation
 from fourier_workbench import arguments
 from fourier_workbench.checkpoints import load_autoencoder, save_autoencoder
 from fourier_workbench.cli import main
-from fourier_workbench.config.schema import AutoencoderLoss, ExecutionConfig, FineTuneStage, OptimiserConfig, Recipe, override
+from fourier_workbench.config.schema import (
+    AutoencoderLoss,
+    ExecutionConfig,
+    FineTuneStage,
+    OptimiserConfig,
+    Recipe,
+    override,
+)
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, CrystalDataset, CrystalLoader, batch_indices, load_crystals, prepare_corpus
 from fourier_workbench.diffusion.samplers import get_sampler, noise_levels
-from fourier_workbench.errors import CheckpointError, OutputError, RecipeError, SettingsError, WorkbenchError
+from fourier_workbench.errors import CheckpointError, OutputError, SettingsError, WorkbenchError
 from fourier_workbench.evaluation import evaluate, evaluate_reconstruction
 from fourier_workbench.evaluation.workers import Workers, run_limited
 from fourier_workbench.files import RunDirectory, writable_folder, write_json, writing
@@ -63,6 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a_file").write_text("text")
     (folder / "empty").mkdir()
     tiny().to_json(folder / "tiny.json")
+    recipes.laptop().to_json(folder / "with_diffuser.json")
     return folder
 
 
@@ -85,17 +94,21 @@ def variants(first: list[str], *rest: str) -> list[list[str]]:
     return [[*first, *words.split(" ")] for words in rest]
 
 
-PREPARE, TRAIN = ["prepare", "embedded", "{o}"], ["train", "{t}/corpus", "{o}", "--recipe", "{t}/tiny.json", "--devices", "1"]
+PREPARE, TRAIN = (
+    ["prepare", "embedded", "{o}"],
+    ["train", "{t}/corpus", "{o}", "--recipe", "{t}/tiny.json", "--devices", "1"],
+)
 SAMPLE = ["sample", "laptop", "{o}", "-n", "1", "--steps", "1"]
-JUDGE, REPRODUCE, DEMO = ["evaluate", "{t}/cifs", "{o}"], ["reproduce", "table6", "{o}"], ["demo", "{o}", "--recipe", "{t}/tiny.json"]
+JUDGE, REPRODUCE = ["evaluate", "{t}/cifs", "{o}"], ["reproduce", "table6", "{o}"]
+DEMO = ["demo", "{o}", "--recipe", "{t}/with_diffuser.json"]
 COMMANDS = [
-    *variants(PREPARE, "--workers 0", "--workers -3", f"--workers {HUGE}", "--limit -1", "--limit 0", "--max-sites 0", "--max-sites -4",
-              "--scheduler nonsense", "--scheduler tcp://127.0.0.1:x", "--scheduler http://", "--bpd 0", "--bpd 4", "--bpd -5",
-              "--bpd 1001", "--grid 0", "--grid -24", "--grid 25", "--grid 24000000", "--hull {t}/nowhere", "--hull {t}/a_file",
+    *variants(PREPARE, "--workers 0", "--workers -3", f"--workers {HUGE}", "--limit -1", "--limit 0", "--max-sites 0",
+              "--max-sites -4", "--scheduler nonsense", "--scheduler tcp://127.0.0.1:x", "--scheduler http://", "--bpd 0", "--bpd 4",
+              "--bpd -5", "--bpd 1001", "--grid 0", "--grid -24", "--grid 25", "--grid 24000000", "--hull {t}/nowhere", "--hull {t}/a_file",
               "--max-sites 1 --limit 3"),
     ["prepare", "embedded", "/dev/null/x"], ["prepare", "embedded", "/proc/nope"], ["prepare", "embedded", "{t}/a_file"],
-    ["prepare", "embedded", "{t}/cifs"], ["prepare", "embedded", "y" * 5000], ["prepare", "x" * 5000, "{o}"], ["prepare", "{t}/empty", "{o}"],
-    ["prepare", "{t}/nowhere", "{o}"], ["prepare", "hf:", "{o}"], ["prepare", "mp:", "{o}"], ["prepare", "em\0bedded", "{o}"],
+    ["prepare", "embedded", "{t}/cifs"], ["prepare", "embedded", "y" * 5000], ["prepare", "x" * 5000, "{o}"],
+    ["prepare", "{t}/empty", "{o}"], ["prepare", "{t}/nowhere", "{o}"], ["prepare", "hf:", "{o}"], ["prepare", "mp:", "{o}"], ["prepare", "em\0bedded", "{o}"],
     ["prepare", "embedded", "a\0b"],
     *variants(TRAIN, f"--seed {HUGE}", "--seed -1", "--devices 0", "--devices -2", "--devices 100000", "--nodes 0", "--nodes -1",
               "--nodes 3", "--recipe table6:XX", "--recipe table99:a", "--recipe /", "--recipe []", "--recipe {{}}",
@@ -104,14 +117,17 @@ COMMANDS = [
               '--recipe {{"name":"a","autoencoder":{{"model":{{"transformer":{{"n_layers":1000000000}}}}}}}}',
               '--recipe {{"name":"a","diffuser":{{"model":{{"ladder_shape":[100000,100000,576]}}}}}}'),
     [*TRAIN, "--recipe", ""], [*TRAIN, "--recipe", "[" * 5000], [*TRAIN, "--recipe", '{{"a":' * 5000],
-    ["train", "{t}/corpus", "{t}/a_file", "--recipe", "{t}/tiny.json"], ["train", "{t}/corpus", "/proc/nope", "--recipe", "{t}/tiny.json"],
+    ["train", "{t}/corpus", "{t}/a_file", "--recipe", "{t}/tiny.json"],
+    ["train", "{t}/corpus", "/proc/nope", "--recipe", "{t}/tiny.json"],
     ["train", "{t}/nothing", "{o}", "--recipe", "{t}/tiny.json", "--devices", "1"], ["train", "{t}/empty", "{o}"],
     ["train", "{t}/corpus", "{o}", "--recipe", "{t}/a_file"], ["train", "{t}/corpus", "{o}", "--recipe", "{t}/huge.json"],
     *variants(SAMPLE, "-n 0", "-n -1", f"-n {HUGE}", f"--seed {HUGE}", "--seed -1", "--steps 0", "--steps -3", f"--steps {10**12}",
               f"--guidance {NAN}", f"--guidance {INF}", "--guidance 0", "--guidance -1", "--guidance 1e30", "--batch-size 0",
-              "--batch-size -4", f"--symmetrise {NAN}", f"--symmetrise {INF}", "--symmetrise 1e300", "--symmetrise -1", "--formats"),
+              "--batch-size -4", f"--max-strain {NAN}", f"--max-strain {INF}", "--max-strain 1", "--max-strain -1",
+              f"--accept {NAN}", f"--accept {INF}", "--accept 0", "--accept -1"),
     ["sample", "laptop", "/proc/nope"], ["sample", "laptop", "/dev/null/x"], ["sample", "laptop", "{t}/a_file"],
-    ["sample", "laptop", "z" * 300], ["sample", "", "{o}"], ["sample", "/", "{o}"], ["sample", "{t}/empty", "{o}"], ["sample", "no_name", "{o}"],
+    ["sample", "laptop", "z" * 300], ["sample", "", "{o}"], ["sample", "/", "{o}"], ["sample", "{t}/empty", "{o}"],
+    ["sample", "no_name", "{o}"],
     *variants(JUDGE, "--compare -5", "--coverage -1", "--coverage 5", "--workers 0", "--workers -1", "--limit 0", "--limit -1",
               f"--limit {NAN}", f"--limit {INF}", "--limit 1e300", f"--seed {HUGE}", "--seed -1", "--reference {t}/nowhere",
               "--reference {t}/empty", "--reference {t}/a_file", "--target {t}/nowhere", "--hull {t}/nowhere --energies chgnet"),
@@ -120,8 +136,8 @@ COMMANDS = [
     ["reproduce", "table99", "{o}"], ["reproduce", "", "{o}"], ["reproduce", "table6", "/proc/nope"],
     ["reproduce", "snapping", "{o}", "--data", "{t}/nowhere"], ["reproduce", "snapping", "{o}", "--limit", "-1"],
     ["reproduce", "funnel", "{o}", "--workers", "0"], ["reproduce", "table6", "{t}/a_file"],
-    *variants(REPRODUCE, "--rows XXXXX", "--width 0", "--width 2", f"--width {NAN}", "--steps 0", "--steps -1", "--seeds 0", "--batch-size 0",
-              "--pretraining-steps 0", "--diffuser-steps -1", "--bpd 4", "--limit 0", "--workers 0", "--data {t}/nowhere"),
+    *variants(REPRODUCE, "--rows XXXXX", "--width 0", "--width 2", f"--width {NAN}", "--steps 0", "--steps -1", "--seeds 0",
+              "--batch-size 0", "--pretraining-steps 0", "--diffuser-steps -1", "--bpd 4", "--limit 0", "--workers 0", "--data {t}/nowhere"),
     *variants(DEMO, "-n 0", "-n -1", f"--seed {HUGE}", "--workers 0", "--devices 0", "--corpus {t}/nowhere"),
     ["demo", "{t}/a_file"], ["demo", "{o}", "--recipe", "no_such"], ["lab", "{t}/nowhere.ipynb"],
 ]
@@ -152,7 +168,7 @@ def test_a_command_says_in_one_line_what_is_wrong(words: list[str], place: Path,
     code, said = run([word.format(t=place, o=elsewhere / "out") for word in words])
     assert code == 2, said
     assert len(said) == 1 and said[0].startswith("fwb: ") and len(said[0]) < 500, said
-    assert ";" in said[0] or "must be" in said[0] or "give" in said[0], "a remedy"
+    assert re.search("; |must be|give|use", said[0]), "a remedy"
     assert {path.name for path in elsewhere.iterdir()} <= {"out"}
     assert sorted(place.rglob("*")) == before
 
@@ -175,7 +191,8 @@ FUNCTIONS: dict[str, Call] = {
     **number(lambda v: lambda t, g: g.sample(1, 0, v, progress=False), "sample steps", (0, -1, 2**70, 1.5, None)),
     **number(lambda v: lambda t, g: g.sample(1, guidance=v, progress=False), "sample guidance", (*NUMBERS, 0)),
     **number(lambda v: lambda t, g: g.sample(1, batch_size=v, progress=False), "sample batch_size", (0, -1, 1.5, "a")),
-    **number(lambda v: lambda t, g: RecoveryOptions(symmetrise=v), "symmetrise", (*NUMBERS, 0)),
+    **number(lambda v: lambda t, g: RecoveryOptions(max_strain=v), "max_strain", (*NUMBERS, 1)),
+    **number(lambda v: lambda t, g: g.sample(1, accept=v, progress=False), "accept", (*NUMBERS, 0)),
     **number(lambda v: lambda t, g: RecoveryOptions(tolerance=v), "tolerance", (math.nan, -1, "1")),
     **number(lambda v: lambda t, g: RecoveryOptions(max_atoms=v), "max_atoms", (0, -1, math.nan)),
     "sample sampler": lambda t, g: g.sample(1, sampler="magic", progress=False),
@@ -192,7 +209,7 @@ FUNCTIONS: dict[str, Call] = {
     **number(lambda v: lambda t, g: encode([SALT], FourierBasis(5), v), "grid", (0, -24, 25, 24 * 10**9, 24.0, math.nan, None)),
     "recover method": lambda t, g: recover(encode([SALT], FourierBasis(5), 24), FourierBasis(5), 24, "magic"),  # type: ignore[arg-type]
     "recover another basis": lambda t, g: recover(encode([SALT], FourierBasis(5), 24), FourierBasis(7), 24),
-    **number(lambda v: lambda t, g: Crystal(np.eye(3) * v, [1], [[0, 0, 0]]), "cell", (0.0, math.nan, math.inf, 1e200)),
+    **number(lambda v: lambda t, g: Crystal(np.eye(3) * v, [1], [[0, 0, 0]]), "cell", (0.0, math.nan, math.inf)),
     **number(lambda v: lambda t, g: Crystal(CELL, [v], [[0, 0, 0]]), "element", (0, -1, 119, 1.5, math.nan)),
     "coordinates": lambda t, g: Crystal(CELL, [1], [[0, 0, math.nan]]), "no atoms": lambda t, g: Crystal(CELL, [], []),
     **number(lambda v: lambda t, g: SALT.standard(v), "symprec", (0, -1, math.nan, math.inf)),
@@ -376,11 +393,15 @@ def load(folder: Path) -> None:
         load_autoencoder(folder)
 
 
+CHEAP = settings(max_examples=25)  # each builds a model
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("checkpoint")
 
 
+@CHEAP
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4), st.integers(0, 10**6))
 def test_changed_bytes_of_tensors(folder: Path, changes: list[tuple[int, bytes]], cut: int) -> None:
     data, about = checkpoint()
@@ -403,6 +424,7 @@ def places(value: Any, here: tuple = ()) -> Iterator[tuple]:
             yield from places(inner, (*here, key))
 
 
+@CHEAP
 @given(st.data())
 def test_changed_fields_of_a_description(folder: Path, data: st.DataObject) -> None:
     tensors, about = checkpoint()
@@ -417,6 +439,7 @@ def test_changed_fields_of_a_description(folder: Path, data: st.DataObject) -> N
     load(stored(folder, tensors, changed))
 
 
+@CHEAP
 @given(st.text(max_size=40).map(lambda text: text.replace("\r", "")) | st.sampled_from(["[" * 10**5, '{"a":' * 10**5, "1" * 5000, "NaN"]))
 def test_descriptions_that_are_none(folder: Path, text: str) -> None:
     with pytest.raises(CheckpointError):

@@ -10,6 +10,7 @@ __all__ = ['EvaluationReport', 'compare', 'evaluate', 'structure_table']
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #f83f609c
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from fourier_workbench.evaluation.inputs import (
     sample_target,
 )
 from .metrics import METRICS, Metric, add_verdicts, format_value, sample_rates
+from .remarks import find_remarks
 from .statistics import MIN_REFERENCE, THRESHOLDS, coverage, distances
 from fourier_workbench.evaluation.structures import (
     available_measurements,
@@ -67,7 +69,13 @@ class EvaluationReport:
     def __repr__(self) -> str:
         lines = [f"{row.metric:<26}{format_value(row.metric, row.value):>9}" for row in self.rates.itertuples()]
         lines += [f"{row.metric:<32}{row.value:>9.3f}" for row in self.distances.itertuples()]
+        lines += [f"remark: {remark}" for remark in self.remarks]
         return f"EvaluationReport of {self.funnel['in']} samples\n" + "\n".join(lines)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know before believing the rates; see `find_remarks`."""
+        return list(self.facts.get("remarks", []))
 
     def with_verdicts(
         self,
@@ -191,27 +199,32 @@ def evaluate(
 ) -> EvaluationReport:
     """Measure samples and report rates; every rate's denominator is all samples, rejected ones included.
 
-    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, and when coverage
-    is asked for with fewer than 30 crystals to compare with.
+    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, when nothing of the
+    reference can be read, and when coverage is asked for with fewer than 30 crystals to compare with.
     """
     check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
     check_options(EvaluationError, workers=workers)
+    if isinstance(samples, str | Path) and not Path(samples).exists():
+        raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
     if directory is not None:
         writable_folder(directory)
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
+    if isinstance(reference, dict) and not any(reference.values()):
+        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
+    unread: Counter[str] = Counter()
     target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)
     compared = max(compare, coverage) if target is not None else 0
     wanted = tuple(measurements or [name for name in available_measurements() if name != "symmetry" or compared])
     with Workers(workers, limit) as pool:
         context = EvaluationContext(pool, ResultCache(None if directory is None else Path(directory) / "journal.jsonl"), progress)
-        drawn = read_samples(samples, context)
         beside = sample_target(target, compared, seed) if compared else []
         if coverage and len(beside[:coverage]) < MIN_REFERENCE:
             raise EvaluationError(
                 f"coverage needs at least {MIN_REFERENCE} reference crystals, whose compositions set its scale; there are "
                 f"{len(beside[:coverage])}: give a larger target and a larger `coverage`, or leave it out")
-        known = reference if reference is None or isinstance(reference, dict) else by_formula(reference)
+        known = reference if reference is None or isinstance(reference, dict) else by_formula(reference, unread)
+        drawn = read_samples(samples, context)
         table = measure_structures(drawn.crystals, drawn.ids, drawn.reasons, context, wanted)
         if drawn.slots is not None:
             table[SLOT_COLUMNS] = drawn.slots.to_numpy()
@@ -233,6 +246,8 @@ def evaluate(
     report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
     report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
+    report = replace(report, facts=report.facts | {
+        "remarks": find_remarks(report.structures, drawn.crystals, known, unread.total())})
     if directory is not None:
         report.save(directory)
         context.cache.delete()
@@ -259,6 +274,9 @@ def _open_energies(energies: Any, hull: Any, reference: Any, workers: int | None
     """`Energies` from a name or an object, or None; refuses what cannot be computed before anything runs."""
     if energies is not None and reference is None and str(hull) == "self":
         raise EvaluationError("a self-consistent hull is made of reference crystals; give a reference, or a table as the hull")
+    named = isinstance(hull, str | Path) and str(hull) != "self" and not str(hull).startswith("hf:")
+    if energies is not None and named and not Path(hull).expanduser().exists():
+        raise EvaluationError(f"no hull table at {hull}; give a Parquet file, a folder of them, or hf:OWNER/NAME")
     if not isinstance(energies, str):
         return energies
     from fourier_workbench.evaluation.stability.energies import Energies

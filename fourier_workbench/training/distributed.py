@@ -75,9 +75,6 @@ def layout(
                               "or use torchrun on every node")
         # small networks: a process a core is faster than a thread a core, and waits less on a busy machine
         there, least = (torch.cuda.device_count(), 1) if torch.cuda.is_available() else (available_cores(), 4)
-        fits = torch.cuda.device_count() if torch.cuda.is_available() else 4 * available_cores()
-        if (devices or 1) > fits:
-            raise RecipeError(f"{devices} processes are too many for this machine; give at most {fits}")
         return Layout(devices or min(there, max(1, batch // least) if batch else there))
     there = int(os.environ.get("GROUP_WORLD_SIZE") or os.environ.get("SLURM_NNODES") or 1)
     found = Layout(launcher.world_size() // there, there, external=True)

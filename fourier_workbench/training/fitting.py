@@ -171,6 +171,9 @@ def fit(
 ) -> bool:
     """Train all stages of a recipe; False when it was stopped. Raises as `fit_autoencoder`."""
     plan = layout(devices, nodes, recipe.smallest_batch)
+    fitting = torch.cuda.device_count() if torch.cuda.is_available() else 4 * available_cores()
+    if plan.devices > fitting and not plan.external:
+        raise RecipeError(f"{plan.devices} processes are too many for this machine; give at most {fitting}")
     if plan.world > recipe.smallest_batch:
         raise RecipeError(f"a batch of {recipe.smallest_batch} cannot be shared among {plan.world} processes; use fewer devices")
     run = run_directory(directory, recipe)
