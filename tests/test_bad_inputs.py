@@ -102,44 +102,160 @@ SAMPLE = ["sample", "laptop", "{o}", "-n", "1", "--steps", "1"]
 JUDGE, REPRODUCE = ["evaluate", "{t}/cifs", "{o}"], ["reproduce", "table6", "{o}"]
 DEMO = ["demo", "{o}", "--recipe", "{t}/with_diffuser.json"]
 COMMANDS = [
-    *variants(PREPARE, "--workers 0", "--workers -3", f"--workers {HUGE}", "--limit -1", "--limit 0", "--max-sites 0",
-              "--max-sites -4", "--scheduler nonsense", "--scheduler tcp://127.0.0.1:x", "--scheduler http://", "--bpd 0", "--bpd 4",
-              "--bpd -5", "--bpd 1001", "--grid 0", "--grid -24", "--grid 25", "--grid 24000000", "--hull {t}/nowhere", "--hull {t}/a_file",
-              "--max-sites 1 --limit 3"),
-    ["prepare", "embedded", "/dev/null/x"], ["prepare", "embedded", "/proc/nope"], ["prepare", "embedded", "{t}/a_file"],
-    ["prepare", "embedded", "{t}/cifs"], ["prepare", "embedded", "y" * 5000], ["prepare", "x" * 5000, "{o}"],
-    ["prepare", "{t}/empty", "{o}"], ["prepare", "{t}/nowhere", "{o}"], ["prepare", "hf:", "{o}"], ["prepare", "mp:", "{o}"], ["prepare", "em\0bedded", "{o}"],
+    *variants(
+        PREPARE,
+        "--workers 0",
+        "--workers -3",
+        f"--workers {HUGE}",
+        "--limit -1",
+        "--limit 0",
+        "--max-sites 0",
+        "--max-sites -4",
+        "--scheduler nonsense",
+        "--scheduler tcp://127.0.0.1:x",
+        "--scheduler http://",
+        "--bpd 0",
+        "--bpd 4",
+        "--bpd -5",
+        "--bpd 1001",
+        "--grid 0",
+        "--grid -24",
+        "--grid 25",
+        "--grid 24000000",
+        "--hull {t}/nowhere",
+        "--hull {t}/a_file",
+        "--max-sites 1 --limit 3",
+    ),
+    ["prepare", "embedded", "/dev/null/x"],
+    ["prepare", "embedded", "/proc/nope"],
+    ["prepare", "embedded", "{t}/a_file"],
+    ["prepare", "embedded", "{t}/cifs"],
+    ["prepare", "embedded", "y" * 5000],
+    ["prepare", "x" * 5000, "{o}"],
+    ["prepare", "{t}/empty", "{o}"],
+    ["prepare", "{t}/nowhere", "{o}"],
+    ["prepare", "hf:", "{o}"],
+    ["prepare", "mp:", "{o}"],
+    ["prepare", "em\0bedded", "{o}"],
     ["prepare", "embedded", "a\0b"],
-    *variants(TRAIN, f"--seed {HUGE}", "--seed -1", "--devices 0", "--devices -2", "--devices 100000", "--nodes 0", "--nodes -1",
-              "--nodes 3", "--recipe table6:XX", "--recipe table99:a", "--recipe /", "--recipe []", "--recipe {{}}",
-              '--recipe {{"name":1}}', '--recipe {{"name":"a","seed":1e400}}', '--recipe {{"name":"a","autoencoder":{{"steps":0}}}}',
-              '--recipe {{"name":"a","autoencoder":{{"optimiser":{{"lr":"NaN"}}}}}}',
-              '--recipe {{"name":"a","autoencoder":{{"model":{{"transformer":{{"n_layers":1000000000}}}}}}}}',
-              '--recipe {{"name":"a","diffuser":{{"model":{{"ladder_shape":[100000,100000,576]}}}}}}'),
-    [*TRAIN, "--recipe", ""], [*TRAIN, "--recipe", "[" * 5000], [*TRAIN, "--recipe", '{{"a":' * 5000],
+    *variants(
+        TRAIN,
+        f"--seed {HUGE}",
+        "--seed -1",
+        "--devices 0",
+        "--devices -2",
+        "--devices 100000",
+        "--nodes 0",
+        "--nodes -1",
+        "--nodes 3",
+        "--recipe table6:XX",
+        "--recipe table99:a",
+        "--recipe /",
+        "--recipe []",
+        "--recipe {{}}",
+        '--recipe {{"name":1}}',
+        '--recipe {{"name":"a","seed":1e400}}',
+        '--recipe {{"name":"a","autoencoder":{{"steps":0}}}}',
+        '--recipe {{"name":"a","autoencoder":{{"optimiser":{{"lr":"NaN"}}}}}}',
+        '--recipe {{"name":"a","autoencoder":{{"model":{{"transformer":{{"n_layers":1000000000}}}}}}}}',
+        '--recipe {{"name":"a","diffuser":{{"model":{{"ladder_shape":[100000,100000,576]}}}}}}',
+    ),
+    [*TRAIN, "--recipe", ""],
+    [*TRAIN, "--recipe", "[" * 5000],
+    [*TRAIN, "--recipe", '{{"a":' * 5000],
     ["train", "{t}/corpus", "{t}/a_file", "--recipe", "{t}/tiny.json"],
     ["train", "{t}/corpus", "/proc/nope", "--recipe", "{t}/tiny.json"],
-    ["train", "{t}/nothing", "{o}", "--recipe", "{t}/tiny.json", "--devices", "1"], ["train", "{t}/empty", "{o}"],
-    ["train", "{t}/corpus", "{o}", "--recipe", "{t}/a_file"], ["train", "{t}/corpus", "{o}", "--recipe", "{t}/huge.json"],
-    *variants(SAMPLE, "-n 0", "-n -1", f"-n {HUGE}", f"--seed {HUGE}", "--seed -1", "--steps 0", "--steps -3", f"--steps {10**12}",
-              f"--guidance {NAN}", f"--guidance {INF}", "--guidance 0", "--guidance -1", "--guidance 1e30", "--batch-size 0",
-              "--batch-size -4", f"--max-strain {NAN}", f"--max-strain {INF}", "--max-strain 1", "--max-strain -1",
-              f"--accept {NAN}", f"--accept {INF}", "--accept 0", "--accept -1"),
-    ["sample", "laptop", "/proc/nope"], ["sample", "laptop", "/dev/null/x"], ["sample", "laptop", "{t}/a_file"],
-    ["sample", "laptop", "z" * 300], ["sample", "", "{o}"], ["sample", "/", "{o}"], ["sample", "{t}/empty", "{o}"],
+    ["train", "{t}/nothing", "{o}", "--recipe", "{t}/tiny.json", "--devices", "1"],
+    ["train", "{t}/empty", "{o}"],
+    ["train", "{t}/corpus", "{o}", "--recipe", "{t}/a_file"],
+    ["train", "{t}/corpus", "{o}", "--recipe", "{t}/huge.json"],
+    *variants(
+        SAMPLE,
+        "-n 0",
+        "-n -1",
+        f"-n {HUGE}",
+        f"--seed {HUGE}",
+        "--seed -1",
+        "--steps 0",
+        "--steps -3",
+        f"--steps {10**12}",
+        f"--guidance {NAN}",
+        f"--guidance {INF}",
+        "--guidance 0",
+        "--guidance -1",
+        "--guidance 1e30",
+        "--batch-size 0",
+        "--batch-size -4",
+        f"--max-strain {NAN}",
+        f"--max-strain {INF}",
+        "--max-strain 1",
+        "--max-strain -1",
+        f"--accept {NAN}",
+        f"--accept {INF}",
+        "--accept 0",
+        "--accept -1",
+    ),
+    ["sample", "laptop", "/proc/nope"],
+    ["sample", "laptop", "/dev/null/x"],
+    ["sample", "laptop", "{t}/a_file"],
+    ["sample", "laptop", "z" * 300],
+    ["sample", "", "{o}"],
+    ["sample", "/", "{o}"],
+    ["sample", "{t}/empty", "{o}"],
     ["sample", "no_name", "{o}"],
-    *variants(JUDGE, "--compare -5", "--coverage -1", "--coverage 5", "--workers 0", "--workers -1", "--limit 0", "--limit -1",
-              f"--limit {NAN}", f"--limit {INF}", "--limit 1e300", f"--seed {HUGE}", "--seed -1", "--reference {t}/nowhere",
-              "--reference {t}/empty", "--reference {t}/a_file", "--target {t}/nowhere", "--hull {t}/nowhere --energies chgnet"),
-    ["evaluate", "{t}/cifs", "{t}/a_file"], ["evaluate", "{t}/cifs", "/proc/nope"], ["evaluate", "{t}/nowhere"],
-    ["evaluate", "{t}/empty", "{o}"], ["evaluate", "{t}/a_file", "{o}"],
-    ["reproduce", "table99", "{o}"], ["reproduce", "", "{o}"], ["reproduce", "table6", "/proc/nope"],
-    ["reproduce", "snapping", "{o}", "--data", "{t}/nowhere"], ["reproduce", "snapping", "{o}", "--limit", "-1"],
-    ["reproduce", "funnel", "{o}", "--workers", "0"], ["reproduce", "table6", "{t}/a_file"],
-    *variants(REPRODUCE, "--rows XXXXX", "--width 0", "--width 2", f"--width {NAN}", "--steps 0", "--steps -1", "--seeds 0",
-              "--batch-size 0", "--pretraining-steps 0", "--diffuser-steps -1", "--bpd 4", "--limit 0", "--workers 0", "--data {t}/nowhere"),
+    *variants(
+        JUDGE,
+        "--compare -5",
+        "--coverage -1",
+        "--coverage 5",
+        "--workers 0",
+        "--workers -1",
+        "--limit 0",
+        "--limit -1",
+        f"--limit {NAN}",
+        f"--limit {INF}",
+        "--limit 1e300",
+        f"--seed {HUGE}",
+        "--seed -1",
+        "--reference {t}/nowhere",
+        "--reference {t}/empty",
+        "--reference {t}/a_file",
+        "--target {t}/nowhere",
+        "--hull {t}/nowhere --energies chgnet",
+    ),
+    ["evaluate", "{t}/cifs", "{t}/a_file"],
+    ["evaluate", "{t}/cifs", "/proc/nope"],
+    ["evaluate", "{t}/nowhere"],
+    ["evaluate", "{t}/empty", "{o}"],
+    ["evaluate", "{t}/a_file", "{o}"],
+    ["reproduce", "table99", "{o}"],
+    ["reproduce", "", "{o}"],
+    ["reproduce", "table6", "/proc/nope"],
+    ["reproduce", "snapping", "{o}", "--data", "{t}/nowhere"],
+    ["reproduce", "snapping", "{o}", "--limit", "-1"],
+    ["reproduce", "funnel", "{o}", "--workers", "0"],
+    ["reproduce", "table6", "{t}/a_file"],
+    *variants(
+        REPRODUCE,
+        "--rows XXXXX",
+        "--width 0",
+        "--width 2",
+        f"--width {NAN}",
+        "--steps 0",
+        "--steps -1",
+        "--seeds 0",
+        "--batch-size 0",
+        "--pretraining-steps 0",
+        "--diffuser-steps -1",
+        "--bpd 4",
+        "--limit 0",
+        "--workers 0",
+        "--data {t}/nowhere",
+    ),
     *variants(DEMO, "-n 0", "-n -1", f"--seed {HUGE}", "--workers 0", "--devices 0", "--corpus {t}/nowhere"),
-    ["demo", "{t}/a_file"], ["demo", "{o}", "--recipe", "no_such"], ["lab", "{t}/nowhere.ipynb"],
+    ["demo", "{t}/a_file"],
+    ["demo", "{o}", "--recipe", "no_such"],
+    ["lab", "{t}/nowhere.ipynb"],
 ]
 
 
@@ -198,26 +314,35 @@ FUNCTIONS: dict[str, Call] = {
     "sample sampler": lambda t, g: g.sample(1, sampler="magic", progress=False),
     "recovery method": lambda t, g: RecoveryOptions(method="magic"),  # type: ignore[arg-type]
     "recovery policy": lambda t, g: RecoveryOptions(policy="lax"),  # type: ignore[arg-type]
-    "noise none": lambda t, g: g.noise_control(0), "noise seed": lambda t, g: g.noise_control(1, 2**70),
+    "noise none": lambda t, g: g.noise_control(0),
+    "noise seed": lambda t, g: g.noise_control(1, 2**70),
     "save formats": lambda t, g: g.noise_control(1).save(t / "out", ["pickle"]),
     "save into a file": lambda t, g: g.noise_control(1).save(t / "a_file"),
     "encode too heavy": lambda t, g: g.encode([Crystal(CELL, [92], [[0, 0, 0]])]),
-    "sampler": lambda t, g: get_sampler("magic"), **number(lambda v: lambda t, g: noise_levels(v), "levels", (0, -1, 2**40, None)),
-    "load nothing": lambda t, g: load_generator(t / "empty"), "load a file": lambda t, g: load_generator(t / "a_file"),
+    "sampler": lambda t, g: get_sampler("magic"),
+    **number(lambda v: lambda t, g: noise_levels(v), "levels", (0, -1, 2**40, None)),
+    "load nothing": lambda t, g: load_generator(t / "empty"),
+    "load a file": lambda t, g: load_generator(t / "a_file"),
     **number(lambda v: lambda t, g: FourierBasis(v), "bpd", (0, -3, 4, 10**9, 5.0, math.nan, None, "5")),
     "truncation": lambda t, g: FourierBasis(5, "round"),  # type: ignore[arg-type]
-    **number(lambda v: lambda t, g: encode([SALT], FourierBasis(5), v), "grid", (0, -24, 25, 24 * 10**9, 24.0, math.nan, None)),
+    **number(
+        lambda v: lambda t, g: encode([SALT], FourierBasis(5), v),
+        "grid",
+        (0, -24, 25, 24 * 10**9, 24.0, math.nan, None),
+    ),
     "recover method": lambda t, g: recover(encode([SALT], FourierBasis(5), 24), FourierBasis(5), 24, "magic"),  # type: ignore[arg-type]
     "recover another basis": lambda t, g: recover(encode([SALT], FourierBasis(5), 24), FourierBasis(7), 24),
     **number(lambda v: lambda t, g: Crystal(np.eye(3) * v, [1], [[0, 0, 0]]), "cell", (0.0, math.nan, math.inf)),
     **number(lambda v: lambda t, g: Crystal(CELL, [v], [[0, 0, 0]]), "element", (0, -1, 119, 1.5, math.nan)),
-    "coordinates": lambda t, g: Crystal(CELL, [1], [[0, 0, math.nan]]), "no atoms": lambda t, g: Crystal(CELL, [], []),
+    "coordinates": lambda t, g: Crystal(CELL, [1], [[0, 0, math.nan]]),
+    "no atoms": lambda t, g: Crystal(CELL, [], []),
     **number(lambda v: lambda t, g: SALT.standard(v), "symprec", (0, -1, math.nan, math.inf)),
     **number(lambda v: lambda t, g: prepare_corpus([SALT], t / "o", workers=v), "workers", (0, -1, 1.5, None)),
     **number(lambda v: lambda t, g: prepare_corpus([SALT], t / "o", limit=v), "limit", (0, -1, 1.5, math.nan)),
     "prepare cell": lambda t, g: prepare_corpus([SALT], t / "o", cell="cubic"),  # type: ignore[arg-type]
     "prepare scheduler": lambda t, g: prepare_corpus([SALT], t / "scheduled", scheduler="nonsense", progress=False),
-    "corpus": lambda t, g: Corpus(t / "empty"), "split": lambda t, g: Corpus(t / "corpus").split("all"),  # type: ignore[arg-type]
+    "corpus": lambda t, g: Corpus(t / "empty"),
+    "split": lambda t, g: Corpus(t / "corpus").split("all"),  # type: ignore[arg-type]
     "crystals of nowhere": lambda t, g: list(load_crystals(t / "nowhere")),
     "a grid too coarse": lambda t, g: CrystalDataset([SALT], FourierBasis(25), 24),
     **number(lambda v: lambda t, g: batch_indices(4, v, 0, 0), "batches of", (0, -1, 1.5, None)),
@@ -225,35 +350,61 @@ FUNCTIONS: dict[str, Call] = {
     **number(lambda v: lambda t, g: CrystalLoader([SALT], FourierBasis(5), 24, v), "loader of", (0, -1, 2, "a")),
     **number(lambda v: lambda t, g: override(tiny(), autoencoder__steps=v), "steps", (*MANY[:5], "two")),
     **number(lambda v: lambda t, g: override(tiny(), autoencoder__optimiser__lr=v), "lr", (*NUMBERS, 0)),
-    **number(lambda v: lambda t, g: override(tiny(), autoencoder__model__transformer__mlp_ratio=v), "mlp_ratio", (*NUMBERS, 0)),
-    **number(lambda v: lambda t, g: override(tiny(), autoencoder__grid=v), "recipe grid", (0, 25, 24 * 10**6, math.nan)),
+    **number(
+        lambda v: lambda t, g: override(tiny(), autoencoder__model__transformer__mlp_ratio=v),
+        "mlp_ratio",
+        (*NUMBERS, 0),
+    ),
+    **number(
+        lambda v: lambda t, g: override(tiny(), autoencoder__grid=v), "recipe grid", (0, 25, 24 * 10**6, math.nan)
+    ),
     **number(lambda v: lambda t, g: override(tiny(), seed=v), "recipe seed", (-1, 2**70, 0.5, "a", None)),
-    "a field that is none": lambda t, g: override(tiny(), colour=1), "optimiser": lambda t, g: OptimiserConfig("sgd"),  # type: ignore[arg-type]
-    "precision": lambda t, g: ExecutionConfig("fp8"), "loss": lambda t, g: AutoencoderLoss(penalty_weight=math.nan),  # type: ignore[arg-type]
-    "hull": lambda t, g: FineTuneStage(e_hull_max=math.nan), "a name": lambda t, g: replace(tiny(), name="a\nb"),
-    **{f"ladder_shape={shape}": (lambda t, g, s=shape: DiffuserConfig(ladder_shape=s, token_maps=True))  # type: ignore[misc]
-       for shape in ((0, 9, 576), (8, 9), (10**6, 10**6, 3), (math.nan, 9, 576), None)},
-    "too large": lambda t, g: fit_autoencoder(huge(), [SALT], t / "huge"), "no corpus": lambda t, g: fit(tiny(), [], t / "run", progress=False),
-    "no diffuser": lambda t, g: fit_diffuser(tiny(), [SALT], t / "run"), "a run into a file": lambda t, g: fit(tiny(), [SALT], t / "a_file"),
-    "devices": lambda t, g: fit(tiny(), Corpus(t / "corpus"), t / "run", devices=10**5), "recipe": lambda t, g: get_recipe("magic"),
-    "a run nowhere": lambda t, g: Run.attach(t / "empty"), "start nowhere": lambda t, g: Run.start(tiny(), t / "nowhere", t / "run"),
+    "a field that is none": lambda t, g: override(tiny(), colour=1),
+    "optimiser": lambda t, g: OptimiserConfig("sgd"),  # type: ignore[arg-type]
+    "precision": lambda t, g: ExecutionConfig("fp8"),
+    "loss": lambda t, g: AutoencoderLoss(penalty_weight=math.nan),  # type: ignore[arg-type]
+    "hull": lambda t, g: FineTuneStage(e_hull_max=math.nan),
+    "a name": lambda t, g: replace(tiny(), name="a\nb"),
+    **{
+        f"ladder_shape={shape}": (lambda t, g, s=shape: DiffuserConfig(ladder_shape=s, token_maps=True))  # type: ignore[misc]
+        for shape in ((0, 9, 576), (8, 9), (10**6, 10**6, 3), (math.nan, 9, 576), None)
+    },
+    "too large": lambda t, g: fit_autoencoder(huge(), [SALT], t / "huge"),
+    "no corpus": lambda t, g: fit(tiny(), [], t / "run", progress=False),
+    "no diffuser": lambda t, g: fit_diffuser(tiny(), [SALT], t / "run"),
+    "a run into a file": lambda t, g: fit(tiny(), [SALT], t / "a_file"),
+    "devices": lambda t, g: fit(tiny(), Corpus(t / "corpus"), t / "run", devices=10**5),
+    "recipe": lambda t, g: get_recipe("magic"),
+    "a run nowhere": lambda t, g: Run.attach(t / "empty"),
+    "start nowhere": lambda t, g: Run.start(tiny(), t / "nowhere", t / "run"),
     "start devices": lambda t, g: Run.start(tiny(), t / "corpus", t / "run", devices=0),
     **number(lambda v: lambda t, g: layout(v), "layout", (0, -1, 1.5, 10**5)),
-    **number(lambda v: lambda t, g: find_learning_rate(tiny(), [SALT], lowest=v), "lowest", (math.nan, 0, -1, math.inf)),
-    "machine": lambda t, g: cost(tiny(), "abacus"), "no machine": lambda t, g: Machine("x", math.nan, 1, 1),
+    **number(
+        lambda v: lambda t, g: find_learning_rate(tiny(), [SALT], lowest=v), "lowest", (math.nan, 0, -1, math.inf)
+    ),
+    "machine": lambda t, g: cost(tiny(), "abacus"),
+    "no machine": lambda t, g: Machine("x", math.nan, 1, 1),
     **number(lambda v: lambda t, g: evaluate([SALT], compare=v), "compare", (-5, 1.5, math.nan, None)),
     **number(lambda v: lambda t, g: evaluate([SALT], limit=v), "seconds", (0, -1, math.nan, math.inf, 1e300, "1")),
     **number(lambda v: lambda t, g: evaluate([SALT], seed=v), "evaluate seed", (-1, 2**70, 0.5)),
     **number(lambda v: lambda t, g: evaluate([SALT], workers=v), "evaluate workers", (0, -1, 1.5)),
-    "evaluate none": lambda t, g: evaluate([], workers=1, progress=False), "reconstruct none": lambda t, g: evaluate_reconstruction(g, []),
+    "evaluate none": lambda t, g: evaluate([], workers=1, progress=False),
+    "reconstruct none": lambda t, g: evaluate_reconstruction(g, []),
     "evaluate into a file": lambda t, g: evaluate([SALT], directory=t / "a_file"),
-    "energies": lambda t, g: evaluate([SALT], [SALT], energies="magic"), "pool": lambda t, g: Workers(0),
-    "pool seconds": lambda t, g: Workers(1, math.inf), "pool nan": lambda t, g: run_limited(len, [()], math.nan),
-    **number(lambda v: lambda t, g: Scale(width=v), "width", (*NUMBERS, 0, 2)), "scale seeds": lambda t, g: Scale(seeds=0),
-    "table": lambda t, g: reproduce("table99", t / "o", None), "row": lambda t, g: reproduce(6, t / "o", None, rows=["XX"]),
-    "data table": lambda t, g: data_table("magic", [SALT], t / "o"), "data limit": lambda t, g: data_table("snapping", "embedded", t, -1),
-    "a folder that is a file": lambda t, g: RunDirectory(t / "a_file"), "a folder below a file": lambda t, g: writable_folder(t / "a_file" / "x"),
-    "a file below a file": lambda t, g: write_json(t / "a_file" / "x", {}), "a name too long": lambda t, g: writable_folder(t / ("x" * 300)),
+    "energies": lambda t, g: evaluate([SALT], [SALT], energies="magic"),
+    "pool": lambda t, g: Workers(0),
+    "pool seconds": lambda t, g: Workers(1, math.inf),
+    "pool nan": lambda t, g: run_limited(len, [()], math.nan),
+    **number(lambda v: lambda t, g: Scale(width=v), "width", (*NUMBERS, 0, 2)),
+    "scale seeds": lambda t, g: Scale(seeds=0),
+    "table": lambda t, g: reproduce("table99", t / "o", None),
+    "row": lambda t, g: reproduce(6, t / "o", None, rows=["XX"]),
+    "data table": lambda t, g: data_table("magic", [SALT], t / "o"),
+    "data limit": lambda t, g: data_table("snapping", "embedded", t, -1),
+    "a folder that is a file": lambda t, g: RunDirectory(t / "a_file"),
+    "a folder below a file": lambda t, g: writable_folder(t / "a_file" / "x"),
+    "a file below a file": lambda t, g: write_json(t / "a_file" / "x", {}),
+    "a name too long": lambda t, g: writable_folder(t / ("x" * 300)),
 }
 
 
@@ -264,7 +415,9 @@ def huge() -> Recipe:
 
 
 @pytest.mark.parametrize("what", FUNCTIONS)
-def test_a_function_refuses_it_with_an_error_of_the_family(what: str, place: Path, laptop: Generator, elsewhere: Path) -> None:
+def test_a_function_refuses_it_with_an_error_of_the_family(
+    what: str, place: Path, laptop: Generator, elsewhere: Path
+) -> None:
     before = sorted(place.rglob("*"))
     with pytest.raises(WorkbenchError) as caught:
         FUNCTIONS[what](place, laptop)
@@ -324,7 +477,9 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_sampling_onto_a_full_disk_is_refused_before_drawing(elsewhere: Path, laptop: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_onto_a_full_disk_is_refused_before_drawing(
+    elsewhere: Path, laptop: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Generator, "sample", lambda *_, **__: pytest.fail("it began to draw"))
     with largest_file(100):
         code, said = run(["sample", "laptop", str(elsewhere / "out"), "-n", "1"])
@@ -338,7 +493,7 @@ def test_sampling_onto_a_full_disk_is_refused_before_drawing(elsewhere: Path, la
 @pytest.mark.parametrize("name", ["cif", "extxyz", "db", "parquet", "optimade"])
 def test_a_disk_that_fills_while_samples_are_written(name: str, laptop: Generator, tmp_path: Path) -> None:
     drawn = laptop.sample(2, steps=1, progress=False)
-    with largest_file(300), pytest.raises(OutputError, match="make room|give another") as caught:
+    with largest_file(300), pytest.raises(OutputError, match=r"make room|give another") as caught:
         drawn.save(tmp_path / "out", [name])
     assert str(tmp_path / "out") in str(caught.value)
 
@@ -348,7 +503,7 @@ def test_a_disk_that_fills_during_training(tmp_path: Path, monkeypatch: pytest.M
     with largest_file(20_000), pytest.raises(OutputError, match="make room") as caught:
         fit(tiny(), [SALT] * 4, run, progress=False)
     assert str(run / "checkpoints") in str(caught.value)
-    assert not [path for path in run.rglob(".*")], "what was begun is removed"
+    assert not list(run.rglob(".*")), "what was begun is removed"
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(OutputError, match="make room"):
@@ -357,7 +512,7 @@ def test_a_disk_that_fills_during_training(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_error_of_the_system_gets_the_path(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="some/file: No space left on device; make room"), writing(Path("some/file")):
+    with pytest.raises(OutputError, match=r"some/file: No space left on device; make room"), writing(Path("some/file")):
         raise OSError(28, "No space left on device")
 
 
@@ -402,7 +557,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @CHEAP
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4), st.integers(0, 10**6))
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4),
+    st.integers(0, 10**6),
+)
 def test_changed_bytes_of_tensors(folder: Path, changes: list[tuple[int, bytes]], cut: int) -> None:
     data, about = checkpoint()
     changed = bytearray(data)
@@ -412,8 +570,17 @@ def test_changed_bytes_of_tensors(folder: Path, changes: list[tuple[int, bytes]]
     load(stored(folder, bytes(changed[: len(data) if cut % 3 else cut % len(data)]), about))
 
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.sampled_from([2**31, 2**63, 10**12, 10**30]), st.floats(),
-                   st.text(max_size=5), st.lists(st.integers(), max_size=4), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(),
+    st.sampled_from([2**31, 2**63, 10**12, 10**30]),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=4),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
 
 
 def places(value: Any, here: tuple = ()) -> Iterator[tuple]:
@@ -440,7 +607,10 @@ def test_changed_fields_of_a_description(folder: Path, data: st.DataObject) -> N
 
 
 @CHEAP
-@given(st.text(max_size=40).map(lambda text: text.replace("\r", "")) | st.sampled_from(["[" * 10**5, '{"a":' * 10**5, "1" * 5000, "NaN"]))
+@given(
+    st.text(max_size=40).map(lambda text: text.replace("\r", ""))
+    | st.sampled_from(["[" * 10**5, '{"a":' * 10**5, "1" * 5000, "NaN"])
+)
 def test_descriptions_that_are_none(folder: Path, text: str) -> None:
     with pytest.raises(CheckpointError):
         load_autoencoder(stored(folder, checkpoint()[0], text.encode("utf-8", "ignore").decode()))
