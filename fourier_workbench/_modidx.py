@@ -118,6 +118,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                       'fourier_workbench/config/schema.py'),
                                                  'fourier_workbench.config.schema.AutoencoderLoss.__post_init__': ( 'api/config/configuration.html#autoencoderloss.__post_init__',
                                                                                                                     'fourier_workbench/config/schema.py'),
+                                                 'fourier_workbench.config.schema.AutoencoderLoss.lattice_at': ( 'api/config/configuration.html#autoencoderloss.lattice_at',
+                                                                                                                 'fourier_workbench/config/schema.py'),
                                                  'fourier_workbench.config.schema.AutoencoderLoss.penalty_at': ( 'api/config/configuration.html#autoencoderloss.penalty_at',
                                                                                                                  'fourier_workbench/config/schema.py'),
                                                  'fourier_workbench.config.schema.AutoencoderStage': ( 'api/config/configuration.html#autoencoderstage',

@@ -85,6 +85,7 @@ LIMITS: dict[str, Whole | Interval] = {
     "warmup": Whole(0, 10**9),
     "anneal_until": Interval(0, 1, "(]"), "beta2": _PART, "weight_decay": _WEIGHT, "clip": POSITIVE, "prune_every": _COUNT,
     "prune_until": Interval(0, 1, "(]"), "ema": _PART, "guide_at": _PART, "penalty_ramp": FRACTION,
+    "lattice_ramp": FRACTION,
     "species_weight": _WEIGHT, "penalty_weight": _WEIGHT, "lattice_weight": _WEIGHT, "zero_mode_weight": _WEIGHT,
     # reproduction
     "width": Interval(0, 1, "(]"), "pretraining_steps": _COUNT, "diffuser_steps": _COUNT, "seeds": Whole(1, 1000),
