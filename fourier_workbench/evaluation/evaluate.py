@@ -45,7 +45,7 @@ from fourier_workbench.evaluation.structures import (
 )
 from .uniqueness import STRICT, match_samples
 from .workers import Workers
-from ..files import writable_folder, write_json, writing
+from ..files import atomic_write, writable_folder, write_json, writing
 from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
@@ -96,8 +96,8 @@ class EvaluationReport:
         paths = [folder / name for name in ("structures.parquet", "metrics.json", "funnel.json", "summary.json")]
         rates, apart = (json.loads(table.to_json(orient="records")) for table in (self.rates, self.distances))
         whole = {"funnel": self.funnel, "rates": rates, "distances": apart, "facts": self.facts}
-        with writing(paths[0]):
-            self.structures.to_parquet(paths[0], index=False)
+        with writing(paths[0]), atomic_write(paths[0]) as temporary:
+            self.structures.to_parquet(temporary, index=False)
         for path, content in zip(paths[1:], (rates, self.funnel, whole), strict=True):
             write_json(path, content)
         return paths
@@ -204,10 +204,7 @@ def evaluate(
     """
     check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
     check_options(EvaluationError, workers=workers)
-    if isinstance(samples, str | Path) and not Path(samples).exists():
-        raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
-    if directory is not None:
-        writable_folder(directory)
+    _check_places(samples, directory)
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
     if isinstance(reference, dict) and not any(reference.values()):
@@ -268,6 +265,14 @@ def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.D
         facts["left out"] = "; ".join(f"{' · '.join(labels)}: {reason}" for reason, labels in reasons.items())
     versions = {name: package_version(name) for name in ("fourier_workbench", "pymatgen", "spglib", "smact", "matminer")}
     return {**facts, **versions, "failures": count_failures(table["failure"])}
+
+
+def _check_places(samples: Any, directory: Path | str | None) -> None:
+    """Refuse samples that are not there, and a folder that cannot be written, before anything runs."""
+    if isinstance(samples, str | Path) and not Path(samples).exists():
+        raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
+    if directory is not None:
+        writable_folder(directory)
 
 
 def _open_energies(energies: Any, hull: Any, reference: Any, workers: int | None, directory: Path | str | None) -> Any:

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..arguments import LIMITS, Whole, check_arguments, check_fields, check_options
-from ..checkpoints import load_autoencoder, load_diffuser
+from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
 from ..errors import CheckpointError, RecipeError
+from ..files import read_json
 from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
 from ..model.diffuser import Diffuser
@@ -38,8 +39,8 @@ from ..threads import limited_threads
 
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals',
-           'split_range', 'Generator', 'require', 'draw_ladders', 'draw_accepted', 'ladder_noise', 'guided_denoiser',
-           'shipped', 'load_generator']
+           'split_range', 'Generator', 'require', 'widest', 'draw_ladders', 'draw_accepted', 'ladder_noise',
+           'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -118,12 +119,6 @@ class Generator:
         return self.max_strain if recovery.max_strain is None else recovery.max_strain
 
     @property
-    def channels(self) -> int:
-        """Complex channels of a token in the widest network."""
-        configs = [self.autoencoder.config, *(() if self.diffuser is None else (self.diffuser.config,))]
-        return max(config.transformer.d_model for config in configs)
-
-    @property
     def device(self) -> torch.device:
         """Where the models are."""
         return self.autoencoder.selector.device
@@ -195,8 +190,7 @@ class Generator:
         kind: str = "decoded", batch_size: int = 64,
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
-        check_arguments(RecipeError, batch_size=batch_size)
-        with limited_threads(self.channels):
+        with limited_threads(widest(self)):
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
             found = decode_crystals(decoded, self, recovery)
@@ -215,7 +209,7 @@ class Generator:
                     raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
                                       f"{self.grid}: {reason}; leave it out")
             arrays = fourier.lattice.float(), fourier.species, fourier.coefficients
-            with limited_threads(self.channels):
+            with limited_threads(widest(self)):
                 parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
@@ -225,6 +219,12 @@ def require(generator: Generator, part: Part | None, missing: str) -> Part:
     if part is None:
         raise CheckpointError(f"{generator.directory or 'this generator'} holds no {missing}")
     return part
+
+
+def widest(generator: Generator) -> int:
+    """Complex channels of a token in the widest network."""
+    models = (generator.autoencoder, generator.diffuser)
+    return max(model.config.transformer.d_model for model in models if model is not None)
 
 
 def draw_ladders(
@@ -240,7 +240,7 @@ def draw_ladders(
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
     total = sum(map(len, batches)) * steps
     bar = tqdm(total=total, desc="sampling", unit="step", disable=not progress, leave=False)
-    with limited_threads(generator.channels), bar, torch.no_grad():
+    with limited_threads(widest(generator)), bar, torch.no_grad():
         for batch in batches:
             kept: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -310,7 +310,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _find_recipe(folders: Sequence[Path]) -> Recipe:
-    """The recipe beside the weights, or of the run that made them."""
+    """The recipe beside the weights, of the run that made them, or recorded with them."""
     for path in (folder / name for folder in folders for name in ("recipe.json", "config.json", "run.json")):
         if path.is_file():
             try:
@@ -319,7 +319,10 @@ def _find_recipe(folders: Sequence[Path]) -> Recipe:
             except (ValueError, AttributeError, RecursionError, OSError) as error:
                 why = " ".join(str(error).split())[:200]
                 raise CheckpointError(f"{path} holds no recipe ({why}); use a folder written by a training run") from error
-    raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
+    recorded = read_json(folders[0] / "autoencoder.json").get("recipe")
+    if recorded is None:
+        raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
+    return Recipe.from_json(json.dumps(recorded))
 
 
 def load_generator(directory_or_name: Path | str) -> Generator:
@@ -342,4 +345,6 @@ def load_generator(directory_or_name: Path | str) -> Generator:
         if model is not None and len(model.selector) != len(autoencoder.selector):
             raise CheckpointError(f"the diffuser in {folders[0]} is for a ladder of {len(model.selector)} channels, its "
                                   f"autoencoder has {len(autoencoder.selector)}; use a folder written by a training run")
-    return Generator(autoencoder, diffuser, schedule, _find_recipe([folders[0], path]), path, guide)
+    recipe = _find_recipe([folders[0], path])
+    check_recipe(folders[0], recipe)
+    return Generator(autoencoder, diffuser, schedule, recipe, path, guide)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'training_crystals', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_crystals', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints import load_autoencoder, load_diffuser
+from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
 from ..config.schema import Recipe
 from ..data.batches import CrystalDataset
 from ..data.corpus import Corpus
@@ -44,6 +44,16 @@ if TYPE_CHECKING:  # loading Fabric takes over a second, which only training sho
 def run_identity(recipe: Recipe, corpus: Any) -> dict[str, Any]:
     """Recipe and corpus: a checkpoint is resumed only where both are the same."""
     return {"recipe": json.loads(recipe.to_json()), "corpus_hash": getattr(corpus, "hash", None)}
+
+
+def record_run(run: RunDirectory, recipe: Recipe, corpus: Any, trainer: Trainer) -> None:
+    """Write recipe.json and config.json, from the main process; raises `CheckpointError` for a directory of another run."""
+    trainer.checkpointer.check()
+    check_recipe(run.weights, recipe)
+    if trainer.stage.fabric.is_global_zero:
+        about = run_identity(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
+        recipe.to_json(run.path / "recipe.json")
+        write_json(run.path / "config.json", about)
 
 
 def training_crystals(
@@ -92,8 +102,9 @@ def fit_autoencoder(
     with limited_threads(recipe.channels):
         stage = AutoencoderTraining(recipe, training_crystals(corpus, recipe), fabric)
         monitor = Monitor(run, stage, callback)
-        finished = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=monitor).run()
-        return stage.averaged() if finished else None
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=monitor)
+        record_run(run, recipe, corpus, trainer)
+        return stage.averaged() if trainer.run() else None
 
 # %% ../../nbs/api/training/07_fit.ipynb #fb7f0d4f
 def fit_diffuser(
@@ -112,7 +123,9 @@ def fit_diffuser(
     with limited_threads(recipe.channels):
         crystals = training_crystals(corpus, recipe)
         stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), crystals, fabric)
-        if not Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback).run():
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        if not trainer.run():
             return None
     if recipe.fine_tune is not None:
         return fine_tune(recipe, corpus, directory, fabric=fabric, progress=progress, callback=callback)
@@ -140,7 +153,9 @@ def fine_tune(
     trained, _ = load_diffuser(weights)
     with limited_threads(recipe.channels):
         stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained)
-        if not Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback).run():
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        if not trainer.run():
             return None
     return stage.averaged(), stage.schedule.cpu()
 
@@ -177,12 +192,8 @@ def fit(
     if plan.world > recipe.smallest_batch:
         raise RecipeError(f"a batch of {recipe.smallest_batch} cannot be shared among {plan.world} processes; use fewer devices")
     run = run_directory(directory, recipe)
-    if is_main_process():
-        recipe.to_json(run.path / "recipe.json")
-        about = run_identity(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
-        write_json(run.path / "config.json", about)
-        if progress:
-            print_cost(recipe, plan.world)
+    if progress and is_main_process():
+        print_cost(recipe, plan.world)
     if plan.world == 1:
         done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
     elif callback is not None or not isinstance(corpus, Corpus):
