@@ -194,6 +194,7 @@ def evaluate(
     hull: str = "self",
 ) -> None:
     """Evaluate samples of any generator: rates with intervals, a Parquet row per structure, and an offline report."""
+    from fourier_workbench.errors import EvaluationError
     from fourier_workbench.evaluation import evaluate as judge
     from fourier_workbench.evaluation.report.html import evaluation_page
     from fourier_workbench.evaluation.statistics import THRESHOLDS
