@@ -204,11 +204,9 @@ def evaluate(
     """
     check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
     check_options(EvaluationError, workers=workers)
-    _check_places(samples, directory)
+    _check_places(samples, reference, directory)
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
-    if isinstance(reference, dict) and not any(reference.values()):
-        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
     unread: Counter[str] = Counter()
     target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)
     compared = max(compare, coverage) if target is not None else 0
@@ -267,8 +265,10 @@ def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.D
     return {**facts, **versions, "failures": count_failures(table["failure"])}
 
 
-def _check_places(samples: Any, directory: Path | str | None) -> None:
-    """Refuse samples that are not there, and a folder that cannot be written, before anything runs."""
+def _check_places(samples: Any, reference: Any, directory: Path | str | None) -> None:
+    """Refuse samples that are not there, an empty reference, and a folder that cannot be written, before anything runs."""
+    if isinstance(reference, dict) and not any(reference.values()):
+        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
     if isinstance(samples, str | Path) and not Path(samples).exists():
         raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
     if directory is not None:
