@@ -33,6 +33,7 @@ from fourier_workbench.training import recipes
 from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.stages import AutoencoderTraining, DiffuserTraining
 
+LATTICE = {"joint": (0.3, 1.0, 3.0, 10.0), "own": (0.1, 0.3, 1.0), "strain": (1.0, 3.0), "shape": (1.0, 3.0)}  # form: weights
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
@@ -44,6 +45,8 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
     "full_tokens": {"autoencoder__model__tokens": "full"},
     "cyclic_slots": {"autoencoder__cyclic_slots": True},
     "raw_lattice": {"autoencoder__loss__standardise_lattice": False, "autoencoder__loss__lattice_weight": 1.0},
+    **{f"lattice_{form}_{weight:g}": {"autoencoder__loss__lattice_form": form, "autoencoder__loss__lattice_weight": weight}
+       for form, weights in LATTICE.items() for weight in weights},
     "no_zero_mode_weight": {"autoencoder__loss__zero_mode_weight": 0.0},
     "origin_shift": {"autoencoder__origin_shift": True},
     "inversion": {"autoencoder__inversion": True},
@@ -72,16 +75,17 @@ DIFFUSERS: dict[str, dict[str, Any]] = {
 DRAWS = {"no guide": {"guidance": 1.0}, "guided": {}, "guided, ancestral": {"sampler": "ancestral"}}
 
 
-def timed(make: Callable[[int], Any], seconds: float) -> tuple[Any, int, dict[str, Any]]:
-    """A stage trained for so many processor seconds, its steps and what the last one measured; `make(steps)` builds it."""
-    probe = make(10_000)
-    took = []
-    for block in range(5):  # the first warms up; the fastest is what others on the machine have disturbed least
-        start = time.process_time()
-        for step in range(5 * block, 5 * block + 5):
-            probe.step(step)
-        took.append((time.process_time() - start) / 5)
-    steps = max(20, int(seconds / min(took)))
+def timed(make: Callable[[int], Any], args: argparse.Namespace) -> tuple[Any, int, dict[str, Any]]:
+    """A stage trained for so many steps or processor seconds, its steps and the last step's values; `make(steps)` builds it."""
+    steps = args.steps
+    if steps is None:
+        probe, took = make(10_000), []
+        for block in range(5):  # the first warms up; the fastest is what others on the machine have disturbed least
+            start = time.process_time()
+            for step in range(5 * block, 5 * block + 5):
+                probe.step(step)
+            took.append((time.process_time() - start) / 5)
+        steps = max(20, int(args.seconds / min(took)))
     stage = make(steps)
     for step in range(steps):
         values = stage.step(step)
@@ -102,10 +106,11 @@ def autoencoder(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
     def make(steps: int) -> AutoencoderTraining:
         return AutoencoderTraining(override(recipe, diffuser=None, autoencoder__steps=steps), crystals, make_fabric())
 
-    stage, steps, values = timed(make, args.seconds)
+    stage, steps, values = timed(make, args)
     held_out = [sample.crystal for sample in islice(corpus.split("test"), args.held_out)]
     report = evaluate_reconstruction(Generator(stage.averaged(), None, None, recipe), held_out, progress=False, workers=1)
-    names = {"exact": "exact", "match": "match", "species per slot": "species", "L_four RMS": "L_four RMS"}
+    names = {"exact": "exact", "match": "match", "match, tight": "match, tight", "species per slot": "species",
+             "L_four RMS": "L_four RMS", "lattice RMSE": "lattice RMSE"}
     return {**{short: report[name] for name, short in names.items()}, "R": float(values["R"]), "steps": steps}
 
 
@@ -118,7 +123,7 @@ def diffuser(recipe: Recipe, corpus: Corpus, args) -> dict[str, float]:
         stage = override(recipe, diffuser__steps=steps).diffuser
         return DiffuserTraining(recipe, stage, base.autoencoder, crystals, make_fabric())
 
-    stage, steps, _ = timed(make, args.seconds)
+    stage, steps, _ = timed(make, args)
     generator = Generator(base.autoencoder, stage.averaged(), stage.schedule, recipe, guide=stage.early()).to(stage.fabric.device)
     out: dict[str, float] = {"steps": steps}
     for name, how in DRAWS.items():
@@ -135,6 +140,7 @@ def main() -> None:
     parser.add_argument("--source", default="decorated")
     parser.add_argument("--base", default="laptop", help="run or shipped model whose autoencoder the diffusers share")
     parser.add_argument("--seconds", type=float, default=60.0, help="processor time of each training")
+    parser.add_argument("--steps", type=int, help="the same number for all instead: for rows whose steps cost the same")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--held-out", type=int, default=500)
     parser.add_argument("--drawn", type=int, default=256)
@@ -171,7 +177,8 @@ def show(args, done: pd.DataFrame) -> None:
     table = [{"name": name, "seeds": int(groups.size()[name]),
               **{c: [round(float(mean.loc[name, c]), 4), round(float(np.nan_to_num(error.loc[name, c])), 4)] for c in columns}}
              for name in mean.index]
-    result = {"what": args.what, "data": Path(args.source).name, "seconds": args.seconds, "held_out": args.held_out,
+    cost = {"seconds": args.seconds} if args.steps is None else {"steps": args.steps}
+    result = {"what": args.what, "data": Path(args.source).name, **cost, "held_out": args.held_out,
               "drawn": args.drawn, "machine": f"{platform.machine()}, one thread", "table": table}
     (args.out / f"{args.what}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     words = mean.round(3).astype(str) + " ± " + error.fillna(0).round(3).astype(str)

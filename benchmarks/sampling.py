@@ -20,8 +20,8 @@ import torch
 from fourier_workbench.config.recipes import paper_baseline
 from fourier_workbench.diffusion import InformationMatchedSchedule, LadderNoise, sample_generators
 from fourier_workbench.generation import RecoveryOptions, load_generator
+from fourier_workbench.generation.generator import decode_crystals
 from fourier_workbench.model import Diffuser
-from fourier_workbench.representation import FourierCrystals, recover
 from fourier_workbench.training.cost import diffuser_cost
 
 H200 = 0.4 * 790e12  # FLOP/s, dense bf16 as measured by others, of which 40 % is assumed to be reached
@@ -53,11 +53,8 @@ def samples(run: str, n: int, steps: int, device: torch.device, half: bool) -> N
     with autocast(device, half):
         result = generator.sample(n, 0, steps, progress=False)
     whole, wall = clock() - start, time.perf_counter() - wall
-    decoded, settings = result.decoded, RecoveryOptions()
-    fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
     start = time.process_time()
-    recover(fourier, generator.autoencoder.basis, generator.grid, settings.method, policy=settings.policy,
-            counts=settings.counts, tolerance=settings.tolerance, max_atoms=settings.max_atoms)
+    decode_crystals(result.decoded, generator, RecoveryOptions())
     recovery = time.process_time() - start
     kept = sum(crystal is not None for crystal in result.crystals)
     print(f"{run}: {n} samples at {steps} steps, {kept} crystals: {whole:.1f} s of the process, {wall:.1f} s on the clock; "

@@ -2,7 +2,7 @@
 
     python benchmarks/sampling_quality.py [RUN] [--source decorated] [-n 500] [--samplers ancestral churn:0.5 multistep]
                                           [--steps 12 25 50 100] [--guidance 1 2] [--seeds 1] [--workers 1] [--out FILE]
-                                          [--symmetrise 0.5]
+                                          [--no-symmetry]
 
 Draws from a trained run (default: the checkpoint that comes with the package), and compares with the corpus it was trained on:
 rates of all drawn, failures included, and how far the distributions are from those of held-out crystals. A sampler that seeks
@@ -68,7 +68,7 @@ def tried(generator: Generator, corpus: Corpus, args: argparse.Namespace) -> lis
             named(name)
             for steps, guidance in product(args.steps, args.guidance):
                 start = time.process_time()
-                how = RecoveryOptions(symmetrise=args.symmetrise)
+                how = RecoveryOptions(symmetry=not args.no_symmetry)
                 drawn = generator.sample(args.n, seed, steps, name, guidance=guidance, recovery=how, progress=False)
                 took = round(time.process_time() - start, 1)
                 report = evaluate(drawn, known, target=corpus.split("test"), **options)
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", default=["ancestral", "churn:0.1", "churn:0.3", "ddim", "multistep", "renoise"])
     parser.add_argument("--steps", nargs="+", type=int, default=[12, 25, 50, 100])
     parser.add_argument("--guidance", nargs="+", type=float, help="default: the recipe's")
-    parser.add_argument("--symmetrise", type=float, help="Å within which samples are made to obey a space group")
+    parser.add_argument("--no-symmetry", action="store_true", help="cells as they were decoded")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
@@ -103,7 +103,7 @@ def main() -> None:
     print(table.to_string())
     if args.out:
         about = {"run": Path(args.run).name, "data": Path(args.source).name, "drawn": args.n, "seeds": args.seeds,
-                 "symmetrise": args.symmetrise,
+                 "symmetry": not args.no_symmetry,
                  "machine": f"{platform.machine()}, one thread"}
         about["table"] = json.loads(table.reset_index().to_json(orient="records"))  # what is not measured becomes null
         args.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Shaped
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
@@ -157,6 +158,7 @@ def load_autoencoder(folder: Path | str) -> Autoencoder:
     """The autoencoder in `folder`, in evaluation mode; raises `CheckpointError`."""
     path = Path(folder) / "autoencoder"
     tensors, meta = load_checkpoint(path, "autoencoder")
+    tensors.setdefault("lattice_strain", torch.zeros(()))  # was not measured by earlier versions
     model: Autoencoder = _build(Autoencoder, AutoencoderConfig, meta, tensors, path)
     return model
 

@@ -143,31 +143,35 @@ def train(
 @command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions")
 def sample(
     run: str,  # directory of a run, or the name of a shipped checkpoint
-    out: Path,  # directory for the samples
+    out: Path,  # directory for the samples; repeat the command to resume
     /,
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
     steps: int = 50, sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn",
     guidance: float | None = None, batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
-    symmetrise: float | None = None,
+    symmetry: bool = True, max_strain: float | None = None, accept: float | None = None,
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
 ) -> None:
     """Generate crystals with a trained model, or with one that comes with the package."""
     import torch
 
-    from fourier_workbench.errors import RunError
-    from fourier_workbench.generation import RecoveryOptions, load_generator
+    from fourier_workbench.generation import RecoveryOptions, load_generator, sample_folder
 
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file; give a directory for the samples")
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
-    result = generator.sample(n, seed, steps, sampler, guidance=guidance, batch_size=batch_size,
-                              recovery=RecoveryOptions(policy=policy, symmetrise=symmetrise))
-    paths = result.save(out, formats)
-    table = result.table
-    print(f"{n} sampled, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
+    result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
+                           recovery=RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain), formats=formats)
+    paths, table = result.paths, result.table
+    kept = result.funnel["kept"]
+    print(f"{len(table)} sampled, {kept} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
+    if accept is not None:
+        print(f"  residual at most {accept:g}: {kept} of {len(table)} accepted, {kept / len(table):.1%}")
+    if symmetry:
+        more, moved = int((table["operations"] > 2).sum()), int((table["moved"] > 0).sum())
+        limit = result.settings["max_strain"]
+        print(f"  cells follow their atoms within a strain of {limit:.3f}: {more} with more symmetry than inversion, "
+              f"{moved} with atoms moved by it")
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
     print("written: " + ", ".join(str(path) for path in paths))

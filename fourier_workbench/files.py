@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['atomic_write', 'write_json', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'RunDirectory']
+__all__ = ['atomic_write', 'write_json', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
 import codecs
+import fcntl
 import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,6 +101,55 @@ def is_alive(process: dict[str, Any]) -> bool:
         recorded = int(recorded) / os.sysconf("SC_CLK_TCK")  # version 0.1 recorded clock ticks
     started = process_started(pid) if isinstance(pid, int) else None
     return started is not None and isinstance(recorded, float | int) and abs(started - recorded) < 0.5
+
+# %% ../nbs/api/core/01_errors_settings_files.ipynb #1cc44159
+@contextmanager
+def claim_folder(
+    folder: Path,  # is made where it is missing
+    error: type[Exception] = RuntimeError,  # raised where another process holds it
+) -> Iterator[None]:
+    """Inside, no other process can claim `folder`. Raises `error`, in one line that names the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        holder = read_json(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = False
+        except BlockingIOError:
+            held = True
+        except OSError:
+            held = is_alive(holder)
+        if held:
+            file.close()
+            raise error(f"{folder} is in use by process {holder.get('pid', 'unknown')} on {holder.get('host', 'this host')}; "
+                        "wait until it ends, or choose another folder")
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # the holder before removed the file in between: what is locked has no name any more
+    with file:
+        file.truncate(0)
+        file.write(json.dumps(this_process()))
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def end_with(
+    parent: int,  # number of the process that started this one
+    poll: float = 0.5,  # seconds
+) -> None:
+    """End this process, from a thread of its own, soon after its parent has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(poll)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #14fde188
 class RunDirectory:

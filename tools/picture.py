@@ -66,7 +66,7 @@ def believable(result: SampleResult) -> tuple[int, Crystal]:
         crystal = result.crystals[i]
         counts = {int(z): int((crystal.numbers == z).sum()) for z in crystal.species}
         if len(counts) == 2 and 3 * counts.get(8, 0) == 2 * len(crystal) and check_charges(counts)["charge_neutral"]:
-            ideal = crystal.standard(0.5, idealise=True)
+            ideal = crystal.standard(0.01, idealise=True)
             if symmetry_operations(ideal).number >= 75:  # tetragonal, trigonal, hexagonal or cubic
                 whole = SpacegroupAnalyzer(ideal.to_structure()).get_conventional_standard_structure()
                 return int(i), Crystal.from_structure(whole)

@@ -31,6 +31,7 @@ class AutoencoderLoss:
     penalty_ramp: float = 0.0  # fraction of the steps over which λ_μ grows linearly from zero
     standardise_lattice: bool = False
     lattice_weight: float = 1.0
+    lattice_form: Literal["joint", "own", "strain", "shape"] = "joint"  # the paper's; the others are terms of their own (ours)
     zero_mode_weight: float = 0.0  # extra weight of α_0
 
     def penalty_at(

@@ -37,8 +37,9 @@ def corpus_file(path: Path) -> Iterator[Path]:
         with atomic_write(path) as temporary:
             yield temporary
     except OSError as error:
-        why = "the disk is full" if _disk_is_full(error) else str(error)
-        raise CorpusError(f"cannot write {path} ({why}); finished files are kept: make room and run the same again") from error
+        full = _disk_is_full(error)
+        why, remedy = ("the disk is full", "make room") if full else (str(error), "give it a folder that can be written to")
+        raise CorpusError(f"cannot write {path} ({why}); finished files are kept: {remedy} and run the same again") from error
 
 # %% ../../nbs/api/data/01_packed_and_storage.ipynb #faf21c38
 _SPLIT_BYTES = ("lattice.list.element", "numerators.list.element")

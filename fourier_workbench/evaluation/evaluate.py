@@ -10,6 +10,7 @@ __all__ = ['EvaluationReport', 'compare', 'evaluate', 'structure_table']
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #f83f609c
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from fourier_workbench.evaluation.inputs import (
     sample_target,
 )
 from .metrics import METRICS, Metric, add_verdicts, format_value, sample_rates
+from .remarks import find_remarks
 from .statistics import MIN_REFERENCE, THRESHOLDS, coverage, distances
 from fourier_workbench.evaluation.structures import (
     available_measurements,
@@ -66,7 +68,13 @@ class EvaluationReport:
     def __repr__(self) -> str:
         lines = [f"{row.metric:<26}{format_value(row.metric, row.value):>9}" for row in self.rates.itertuples()]
         lines += [f"{row.metric:<32}{row.value:>9.3f}" for row in self.distances.itertuples()]
+        lines += [f"remark: {remark}" for remark in self.remarks]
         return f"EvaluationReport of {self.funnel['in']} samples\n" + "\n".join(lines)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know before believing the rates; see `find_remarks`."""
+        return list(self.facts.get("remarks", []))
 
     def with_verdicts(
         self,
@@ -189,11 +197,14 @@ def evaluate(
 ) -> EvaluationReport:
     """Measure samples and report rates; every rate's denominator is all samples, rejected ones included.
 
-    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, and when coverage
-    is asked for with fewer than 30 crystals to compare with.
+    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, when nothing of the
+    reference can be read, and when coverage is asked for with fewer than 30 crystals to compare with.
     """
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
+    if isinstance(reference, dict) and not any(reference.values()):
+        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
+    unread: Counter[str] = Counter()
     target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)
     compared = max(compare, coverage) if target is not None else 0
     wanted = tuple(measurements or [name for name in available_measurements() if name != "symmetry" or compared])
@@ -205,7 +216,7 @@ def evaluate(
             raise EvaluationError(
                 f"coverage needs at least {MIN_REFERENCE} reference crystals, whose compositions set its scale; there are "
                 f"{len(beside[:coverage])}: give a larger target and a larger `coverage`, or leave it out")
-        known = reference if reference is None or isinstance(reference, dict) else by_formula(reference)
+        known = reference if reference is None or isinstance(reference, dict) else by_formula(reference, unread)
         table = measure_structures(drawn.crystals, drawn.ids, drawn.reasons, context, wanted)
         if drawn.slots is not None:
             table[SLOT_COLUMNS] = drawn.slots.to_numpy()
@@ -227,6 +238,8 @@ def evaluate(
     report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
     report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
+    report = replace(report, facts=report.facts | {
+        "remarks": find_remarks(report.structures, drawn.crystals, known, unread.total())})
     if directory is not None:
         report.save(directory)
         context.cache.delete()

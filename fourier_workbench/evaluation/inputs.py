@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ['SLOT_COLUMNS', 'OWN_COLUMNS', 'ENTRIES_PER_TASK', 'Reference', 'SampleSet', 'read_samples', 'by_formula', 'sample_target']
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #a6f591aa
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,8 @@ from ..errors import CrystalError, EvaluationError, SourceError
 from .context import EvaluationContext, digest
 from .structures import read_entries
 from .workers import Workers
-from ..generation.samples import SampleResult
+from ..files import read_json
+from ..generation.samples import MANIFEST, SampleResult
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #61b287a7
 SLOT_COLUMNS = ["ghost", "empty", "count_deviation"]
@@ -156,8 +157,11 @@ def read_samples(
     path = Path(samples)
     if not path.exists():
         raise EvaluationError(f"no samples at {path}; give a file, an archive or a folder of structures")
-    path = path / "samples.parquet" if (path / "samples.parquet").is_file() else path
+    about = read_json(path / MANIFEST) if path.is_dir() else {}
+    path = path / "samples.parquet" if about or (path / "samples.parquet").is_file() else path
     table = _own_table(path) if path.suffix == ".parquet" and path.is_file() else None
+    if about and (about.get("state") != "complete" or table is None or len(table) != about.get("samples")):
+        raise EvaluationError(f"{path.parent} holds only a part of its samples; repeat the command that draws them first")
     if table is not None:
         found = _from_table(table)
     elif context is None:
@@ -176,33 +180,59 @@ def read_samples(
 Reference = dict[str, dict[str, Crystal]]  # by reduced formula, by id
 
 
-def _open(reference: Any, part: Literal["train", "test"]) -> Any:
+def _open(reference: Any, part: Literal["train", "test"], unread: Counter[str]) -> Any:
     if isinstance(reference, (str, Path)):
         path = Path(reference)
-        reference = Corpus(path) if (path / "manifest.json").is_file() else load_crystals(path)
+        corpus = (path / "manifest.json").is_file()
+        reference = Corpus(path) if corpus else load_crystals(path, lambda name, reason, detail: unread.update([reason]))
     if isinstance(reference, Corpus):
         wanted = reference.split(part)
         return wanted if len(wanted) else reference.split("train")
     return reference
 
 
+def _nothing(what: str, given: Any, unread: Counter[str]) -> EvaluationError:
+    name = f" {given}" if isinstance(given, (str, Path, Corpus)) else ""
+    reasons = ", ".join(f"{reason} {n}" for reason, n in unread.most_common()) or "it is empty"
+    return EvaluationError(f"the {what}{name} holds no crystal that can be read ({reasons}); give another one, or leave it out")
+
+
 def by_formula(
     reference: Corpus | Iterable[Any] | Path | str,  # of a corpus, or its directory, the training split
+    unread: Counter[str] | None = None,  # counts entries that could not be read, by reason
 ) -> Reference:
-    """Reference crystals by reduced formula and id. `evaluate` takes the result too: group once, evaluate many sets."""
+    """Reference crystals by reduced formula and id. `evaluate` takes the result too: group once, evaluate many sets.
+
+    Raises `EvaluationError` when there are none.
+    """
     found: Reference = defaultdict(dict)
-    for i, sample in enumerate(_open(reference, "train")):
-        crystal = getattr(sample, "crystal", sample)
-        found[crystal.reduced_formula][str(getattr(sample, "id", i))] = crystal
+    unread = Counter() if unread is None else unread
+    for i, item in enumerate(_open(reference, "train", unread)):
+        try:
+            crystal, reason = _to_crystal(item), "missing"
+        except CrystalError as error:
+            crystal, reason = None, error.reason
+        if crystal is None:
+            unread[reason] += 1
+        else:
+            found[crystal.reduced_formula][str(getattr(item, "id", i))] = crystal
+    if not found:
+        raise _nothing("reference", reference, unread)
     return dict(found)
 
 
 def sample_target(target: Any, n: int, seed: int = 0) -> list[Crystal]:
-    """At most `n` crystals to compare distributions with, sampled without replacement, in their order."""
+    """At most `n` crystals to compare distributions with, sampled without replacement, in their order.
+
+    Raises `EvaluationError` when there are none.
+    """
+    unread: Counter[str] = Counter()
     if isinstance(target, dict):
         crystals: Sequence[Any] = [crystal for known in target.values() for crystal in known.values()]
     else:
-        opened = _open(target, "test")
+        opened = _open(target, "test", unread)
         crystals = opened if hasattr(opened, "__getitem__") and hasattr(opened, "__len__") else list(opened)
+    if not len(crystals):
+        raise _nothing("target", target, unread)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(crystals))[:n])
     return [getattr(crystals[int(i)], "crystal", crystals[int(i)]) for i in chosen]

@@ -11,6 +11,7 @@ __all__ = ['atom_sets', 'evaluate_reconstruction']
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,11 +19,13 @@ from ..crystal import Crystal, describe
 from ..errors import EvaluationError
 from .evaluate import EvaluationReport
 from .metrics import METRICS
-from .uniqueness import Failure, match_pairs
+from .uniqueness import MATCH, TIGHT, Failure, match_pairs
 from ..generation.generator import Generator, RecoveryOptions
 from ..generation.samples import rejection_funnel, typed_table
+from ..matching.reduced_cell import PAPER_TOLERANCE
 from ..representation.coefficients import FourierCrystals, snap
 from ..representation.encode import encode
+from ..representation.lattice import lattice_to_log
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #427bce26
 def atom_sets(crystals: Sequence[Crystal | None], grid: int) -> list[frozenset | None]:
@@ -65,17 +68,25 @@ def evaluate_reconstruction(
     truth = truth[torch.tensor(encoded)]
     wanted = atom_sets(originals, generator.grid)
     exact = [a is not None and a == b for a, b in zip(atom_sets(back, generator.grid), wanted, strict=True)]
-    matched = match_pairs(originals, back, workers=workers, limit=limit, progress=progress)
+    within = {"match": MATCH, "match_middle": PAPER_TOLERANCE, "match_tight": TIGHT}
+    matched = {key: match_pairs(originals, back, tolerance=tolerance, workers=workers, limit=limit, progress=progress)
+               for key, tolerance in within.items()}
     same = result.decoded.species == truth.species
-    failed = sum(isinstance(verdict, Failure) for verdict in matched)
-    table = typed_table([{**describe(c), "exact": e, "match": m is True, "recovered": b is not None, "reason": r}
-                         for c, e, m, b, r in zip(originals, exact, matched, back, reasons, strict=True)])
+    table = typed_table([{**describe(c), "exact": e, "recovered": b is not None, "reason": r}
+                         for c, e, b, r in zip(originals, exact, back, reasons, strict=True)])
+    table = table.assign(**{METRICS[key].label: [verdict is True for verdict in found] for key, found in matched.items()})
     n = len(originals)
-    rates = [METRICS["exact"].rate(table["exact"]), METRICS["match"].rate(table["match"], failed),
+    rates = [METRICS["exact"].rate(table["exact"]),
+             *(METRICS[key].rate(table[METRICS[key].label], sum(isinstance(verdict, Failure) for verdict in found))
+               for key, found in matched.items()),
              METRICS["recovered"].rate(table["recovered"],
                                        definition="a crystal could be recovered from the decoded coefficients"),
              METRICS["slot_species"].rate(same.flatten().numpy(), total=6 * n),
              METRICS["all_slot_species"].rate(same.all(-1).numpy(), total=n),
              _root_mean_square("coefficient_rms", (result.decoded.coefficients - truth.coefficients).abs().square()),
              _root_mean_square("lattice_rmse", (result.decoded.lattice - truth.lattice).square())]
+    cells = {k: crystal.lattice for k, crystal in enumerate(result.crystals) if crystal is not None}
+    if result.symmetries is not None and cells:
+        apart = lattice_to_log(np.stack(list(cells.values()))) - truth.lattice[torch.tensor(list(cells))].double()
+        rates.append(_root_mean_square("lattice_rmse_followed", apart.square()) | {"failures": n - len(cells)})
     return EvaluationReport(pd.DataFrame(rates), table, rejection_funnel(reasons))

@@ -82,6 +82,7 @@ DISTANCES = [
     Distance("Wasserstein, symmetry residual", "symmetry_residual",
              "relative residual of the worst operation within 0.1 Å, bpd 9", wasserstein_distance),
     Distance("Jensen–Shannon, space groups", "space_group", "spglib within 0.1 Å", jensen_shannon),
+    Distance("Jensen–Shannon, space groups (0.01 Å)", "space_group_tight", "spglib within 0.01 Å", jensen_shannon),
     Distance("Jensen–Shannon, atoms", "n_sites_primitive", "atoms of the primitive cell", jensen_shannon),
 ]
 

@@ -24,12 +24,12 @@ from .context import EvaluationContext, digest
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #10b47ee7
 GEOMETRY = (*describe(None), "volume", "mass_density", "cell_sine", "pair_distance", "radii_ratio")
-CHARGES = ("charge_neutral", "charges_as_pauling")
-SYMMETRY = ("space_group", "n_sites_primitive", "symmetry_residual", "symmetry_skipped")
+CHARGES = ("charge_neutral", "charges_as_pauling", "charges_unmixed")
+SYMMETRY = ("space_group", "space_group_tight", "n_sites_primitive", "symmetry_residual", "symmetry_skipped")
 MEASUREMENTS: dict[str, tuple[Callable[[Any], dict[str, Any]], tuple[str, ...]]] = {  # name: function, its columns
     "sizes": (measure_geometry, GEOMETRY), "charges": (check_charges, CHARGES), "symmetry": (measure_symmetry, SYMMETRY)}
 COLUMN_TYPES = {
-    **dict.fromkeys(("n_sites", "n_species", "space_group", "n_sites_primitive"), "Int64"),
+    **dict.fromkeys(("n_sites", "n_species", "space_group", "space_group_tight", "n_sites_primitive"), "Int64"),
     **dict.fromkeys(("volume_per_atom", "min_distance", "volume", "mass_density", "cell_sine", "pair_distance", "radii_ratio",
                      "symmetry_residual", "symmetry_skipped"), "float64"),
     **dict.fromkeys(CHARGES, "boolean")}

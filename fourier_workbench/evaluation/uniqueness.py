@@ -16,12 +16,13 @@ from ..matching.reduced_cell import PAPER_TOLERANCE, CellIndex, ReducedCell, Tol
 from ..matching.structure_matcher import is_match
 
 # %% auto #0
-__all__ = ['STRICT', 'MATCH', 'MatchQuery', 'CANDIDATES', 'MatchIndex', 'BLOCK', 'References', 'first_match', 'is_same',
+__all__ = ['STRICT', 'MATCH', 'TIGHT', 'MatchQuery', 'CANDIDATES', 'MatchIndex', 'BLOCK', 'References', 'first_match', 'is_same',
            'Failure', 'first_matches', 'reduce_cells', 'MatchResult', 'match_samples', 'find_matches', 'match_pairs']
 
 # %% ../../nbs/api/evaluation/03_uniqueness_and_novelty.ipynb #e4346d49
 STRICT = Tolerance(0.1, 0.3, 5.0)  # unique and novel, stricter
 MATCH = Tolerance(0.3, 0.5, 10.0)  # reconstruction
+TIGHT = Tolerance(0.1, 0.2, 3.0)  # reconstruction, stricter
 
 MatchQuery = tuple[Tolerance, ReducedCell, tuple[ReducedCell, ...]]  # which of these cells is the same as that one?
 
@@ -82,14 +83,14 @@ def reduce_cells(context: EvaluationContext, crystals: Sequence[Crystal]) -> lis
 class MatchResult:
     """What one sample equals."""
 
-    duplicate_of: int | None = None  # number of the earlier sample it repeats
+    duplicate_of: int | None = None  # number of the distinct sample it repeats
     reference: str | None = None  # id of the reference crystal it equals
     failure: str | None = None  # why it could not be compared
 
 
 @dataclass(eq=False)
 class _FormulaGroup:
-    """The samples of one reduced formula, in order."""
+    """The samples of one reduced formula, in the order of `_order`."""
 
     waiting: list[int]
     cells: dict[int, ReducedCell]
@@ -156,15 +157,20 @@ def _find_duplicates(context: EvaluationContext, tolerance: Tolerance, groups: l
 References = dict[str, dict[str, Crystal]]  # by reduced formula, by id
 
 
+def _order(crystal: Crystal) -> tuple[float, int, str]:
+    """Order in which samples are taken: by the crystal alone, rounded since two cells of one crystal differ by rounding."""
+    return round(crystal.volume_per_atom, 4), len(crystal), digest(crystal)
+
+
 def match_samples(
     context: EvaluationContext, samples: Sequence[Crystal | None], references: References,
     tolerances: Sequence[Tolerance],
 ) -> tuple[list[list[MatchResult]], int]:
     """For each tolerance the results of all samples, and how many references could not be compared."""
     groups: dict[str, list[int]] = defaultdict(list)
-    for i, crystal in enumerate(samples):
-        if crystal is not None:
-            groups[crystal.reduced_formula].append(i)
+    present = [(_order(crystal), i, crystal.reduced_formula) for i, crystal in enumerate(samples) if crystal is not None]
+    for _, i, formula in sorted(present):
+        groups[formula].append(i)
     known = {formula: references.get(formula, {}) for formula in groups}
     wanted = [i for formula, members in groups.items() if len(members) > 1 or known[formula] for i in members]
     names = [(formula, name) for formula, found in known.items() for name in found]
@@ -199,7 +205,7 @@ def find_matches(
     limit: float = 20.0,  # seconds per comparison
     progress: bool = True,
 ) -> list[MatchResult]:
-    """For each sample: which earlier sample it repeats and which reference it equals."""
+    """For each sample: which other sample it repeats and which reference it equals."""
     with Workers(workers, limit) as pool:
         return match_samples(EvaluationContext(pool, progress=progress), samples, references or {}, [tolerance])[0][0]
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Self
 from tqdm.auto import tqdm
 
 from ..errors import EvaluationError
+from ..files import end_with
 
 # %% auto #0
 __all__ = ['serve', 'Outcome', 'Workers', 'run_limited']
@@ -50,7 +51,7 @@ for name in ("representation", "data", "generation", "evaluation"):
     package.__package__, package.__loader__ = spec.name, spec.loader
 
 from fourier_workbench.evaluation.workers import serve
-serve(int(sys.argv[1]))
+serve(int(sys.argv[1]), int(sys.argv[3]))
 """
 _GRACE = 10.0  # seconds beyond its limit after which an orphaned worker ends itself
 
@@ -67,9 +68,11 @@ def _preload(function: Callable[[Any], Any]) -> None:
 
 def serve(
     descriptor: int,  # of the inherited end of a pipe
+    parent: int,  # number of the process that started this one
 ) -> None:
     """Answer requests until the pipe closes: first a function, then its items, each with its seconds."""
     warnings.simplefilter("ignore")
+    end_with(parent)  # a worker in the middle of an item would not notice that its pipe is closed
     pipe, function = connection.Connection(descriptor), None
     reply: tuple[str, Any]
     with open(os.devnull, "w", encoding="utf-8") as null:
@@ -130,7 +133,8 @@ class _Worker:
         ours, theirs = multiprocessing.Pipe()
         path = json.dumps([entry or os.getcwd() for entry in sys.path])
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _CHILD, str(theirs.fileno()), path], pass_fds=[theirs.fileno()],
+            [sys.executable, "-W", "ignore", "-c", _CHILD, str(theirs.fileno()), path, str(os.getpid())],
+            pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
         theirs.close()

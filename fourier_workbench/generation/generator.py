@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import torch
 from jaxtyping import Complex64
@@ -21,50 +21,51 @@ from tqdm.auto import tqdm
 
 from ..checkpoints import load_autoencoder, load_diffuser
 from ..config.schema import Recipe
-from ..crystal import Crystal, check_symprec
+from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
 from ..errors import CheckpointError, RecipeError
-from .samples import SampleResult, Trajectory
+from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
 from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
-from ..representation.recovery.recover import recover
+from ..representation.grid_symmetry import check_strain
+from ..representation.recovery.recover import Recovery, recover
+from ..representation.recovery.symmetric import recover_symmetric
 
 # %% auto #0
-__all__ = ['Part', 'NO_DIFFUSER', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals', 'split_range', 'Generator', 'require',
-           'ladder_noise', 'guided_denoiser', 'shipped', 'load_generator']
+__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals',
+           'split_range', 'Generator', 'require', 'draw_ladders', 'draw_accepted', 'ladder_noise', 'guided_denoiser',
+           'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """How decoded coefficients become crystals; the arguments of `recover`, and a final symmetrisation."""
+    """How decoded coefficients become crystals; the arguments of `recover` and `recover_symmetric`."""
 
     method: Literal["robust", "paper"] = "robust"
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species"
     counts: Literal["round", "search"] = "round"
     tolerance: float = math.inf  # largest relative residual that is accepted
     max_atoms: int = 128  # per species; more are not attempted
-    symmetrise: float | None = None  # Å; a space group found within this distance is imposed
+    symmetry: bool = True  # the cell follows the atoms' symmetry, and so do misplaced atoms where the coefficients allow it
+    max_strain: float | None = None  # of the cell by that, as a logarithm; None: from the decoder's measured error
 
     def __post_init__(self):
-        if self.symmetrise is not None:
-            check_symprec(self.symmetrise)
+        if self.max_strain is not None:
+            check_strain(self.max_strain)
 
 
-def decode_crystals(
-    decoded: Decoded, generator: Generator, options: RecoveryOptions
-) -> tuple[list[Crystal | None], list[str | None], Tensor, Tensor | None]:
-    """Crystals, reasons, relative residuals and atom counts of decoded coefficients."""
+def decode_crystals(decoded: Decoded, generator: Generator, options: RecoveryOptions) -> Recovery:
+    """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries."""
     fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
-    found = recover(fourier, generator.autoencoder.basis, generator.grid, options.method, tolerance=options.tolerance,
-                    policy=options.policy, counts=options.counts, max_atoms=options.max_atoms)
-    crystals = found.crystals
-    if options.symmetrise is not None:
-        crystals = [crystal and crystal.standard(options.symmetrise, idealise=True) for crystal in crystals]
-    return list(crystals), list(found.reasons), found.residuals.double(), found.counts
+    basis, grid = generator.autoencoder.basis, generator.grid
+    how: dict[str, Any] = {"method": options.method, "tolerance": options.tolerance, "policy": options.policy,
+                           "counts": options.counts, "max_atoms": options.max_atoms}
+    limit = generator.strain_limit(options)
+    return recover(fourier, basis, grid, **how) if limit is None else recover_symmetric(fourier, basis, grid, limit, **how)
 
 
 def split_range(n: int, size: int) -> list[range]:
@@ -76,6 +77,7 @@ def split_range(n: int, size: int) -> list[range]:
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
 Part = TypeVar("Part", bound=nn.Module)
 NO_DIFFUSER = "diffuser; train one with `fwb train`"
+MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
 NO_GUIDE = "guide; train one with diffuser.guide_at, or use guidance=1"
 
 
@@ -103,6 +105,20 @@ class Generator:
         return self.recipe.autoencoder.grid
 
     @property
+    def max_strain(self) -> float:
+        """Strain within which the cells of decoded crystals follow their atoms: twice the decoder's own, at most 0.2.
+
+        Two axes that ought to be equal may be off in opposite directions, hence twice.
+        """
+        return min(MOST_STRAIN, 2 * float(self.autoencoder.lattice_strain)) or UNMEASURED_STRAIN
+
+    def strain_limit(self, recovery: RecoveryOptions) -> float | None:
+        """The largest strain that `recovery` allows; None without symmetry."""
+        if not recovery.symmetry:
+            return None
+        return self.max_strain if recovery.max_strain is None else recovery.max_strain
+
+    @property
     def device(self) -> torch.device:
         """Where the models are."""
         return self.autoencoder.selector.device
@@ -124,38 +140,27 @@ class Generator:
         recovery: RecoveryOptions = RecoveryOptions(),
         trace: bool = False,  # keep the ladders at every noise level
         first: int = 0,  # number of the first sample
+        accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
         progress: bool = True,
     ) -> SampleResult:
-        """Samples `first` … `first` + n − 1 of `seed`.
+        """Samples `first` … `first` + n − 1 of `seed`, or with `accept` as many as it takes, those not accepted included.
 
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser, or without a guide that is needed.
         """
         tokens = 8192 if self.diffuser is None else len(self.diffuser.network.tokens)
-        batches = split_range(n, min(256, max(1, 8192 // tokens)) if batch_size is None else batch_size)
-        denoise, weight = guided_denoiser(self, guidance)
-        schedule = require(self, self.schedule, NO_DIFFUSER)
-        phis, move = noise_levels(steps), partial(get_sampler(sampler), denoise)
-        finals: list[Tensor] = []
-        traced: list[tuple[list[Tensor], list[Tensor]]] = []
-        with tqdm(total=n * steps, desc="sampling", unit="step", disable=not progress, leave=False) as bar, torch.no_grad():
-            for batch in batches:
-                kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+        size = min(256, max(1, 8192 // tokens)) if batch_size is None else batch_size
+        _, weight = guided_denoiser(self, guidance)
 
-                def record(step: int, phi: float, x: Tensor, mean: Tensor) -> None:
-                    if trace:
-                        kept[0].append(x.cpu())  # noqa: B023 - called within this turn of the loop
-                        kept[1].append(mean.cpu())  # noqa: B023
-                    bar.update(len(x))
+        def draw(start: int, count: int) -> SampleResult:
+            batches = [range(start + part.start, start + part.stop) for part in split_range(count, size)]
+            ladders, trajectory = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress)
+            result = self.decode(ladders, recovery, seed=seed, indices=range(start, start + count), kind="sample")
+            return replace(result, trajectory=trajectory)
 
-                noise = ladder_noise(self, seed, [first + i for i in batch])
-                finals.append(move(schedule, noise, phis.to(self.device), record))
-                traced.append(kept)
-        result = self.decode(torch.cat(finals), recovery, seed=seed, indices=range(first, first + n), kind="sample")
-        trajectory = None
-        if trace:
-            trajectory = Trajectory(phis, *(torch.cat([torch.stack(kept[k]) for kept in traced], 1) for k in (0, 1)))
-        return replace(result, trajectory=trajectory, settings={
-            "n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "recovery": asdict(recovery)})
+        result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
+        return replace(result, settings={
+            "n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
+            "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery)})
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
@@ -185,9 +190,10 @@ class Generator:
         """The crystals that `ladders` stand for, with their coefficients."""
         parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
         decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-        crystals, reasons, residuals, counts = decode_crystals(decoded, self, recovery)
+        found = decode_crystals(decoded, self, recovery)
         names = tuple(range(len(ladders)) if indices is None else indices)
-        return SampleResult(crystals, reasons, decoded, ladders.cpu(), residuals, names, seed, kind, counts)
+        return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
+                            seed, kind, found.counts, symmetries=found.symmetries)
 
     @torch.no_grad()
     def encode(self, crystals: Sequence[Crystal], batch_size: int = 64) -> Complex64[Tensor, "B C"]:
@@ -209,6 +215,61 @@ def require(generator: Generator, part: Part | None, missing: str) -> Part:
     if part is None:
         raise CheckpointError(f"{generator.directory or 'this generator'} holds no {missing}")
     return part
+
+
+def draw_ladders(
+    generator: Generator,
+    batches: Sequence[range],  # numbers of the samples
+    seed: int, steps: int, sampler: str, guidance: float | None, trace: bool, progress: bool,
+) -> tuple[Complex64[Tensor, "n C"], Trajectory | None]:
+    """Ladders from noise, batch by batch, and with `trace` their way."""
+    denoise, _ = guided_denoiser(generator, guidance)
+    schedule = require(generator, generator.schedule, NO_DIFFUSER)
+    phis, move = noise_levels(steps), partial(get_sampler(sampler), denoise)
+    finals: list[Tensor] = []
+    traced: list[tuple[list[Tensor], list[Tensor]]] = []
+    total = sum(map(len, batches)) * steps
+    with tqdm(total=total, desc="sampling", unit="step", disable=not progress, leave=False) as bar, torch.no_grad():
+        for batch in batches:
+            kept: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+            def record(step: int, phi: float, x: Tensor, mean: Tensor) -> None:
+                if trace:
+                    kept[0].append(x.cpu())  # noqa: B023 - called within this turn of the loop
+                    kept[1].append(mean.cpu())  # noqa: B023
+                bar.update(len(x))
+
+            finals.append(move(schedule, ladder_noise(generator, seed, batch), phis.to(generator.device), record))
+            traced.append(kept)
+    if not trace:
+        return torch.cat(finals), None
+    return torch.cat(finals), Trajectory(phis, *(torch.cat([torch.stack(kept[k]) for kept in traced], 1) for k in (0, 1)))
+
+
+def draw_accepted(
+    draw: Callable[[int, int], SampleResult],  # so many samples from a number on
+    first: int, n: int,
+    accept: float,  # largest relative residual
+    most: int = 50,  # draws per sample that is wanted
+) -> SampleResult:
+    """Samples from `first` until `n` have a residual of at most `accept`; those not accepted have the reason `not accepted`.
+
+    Raises `RecipeError` when less than one draw in `most` is accepted.
+    """
+    if not accept > 0:
+        raise RecipeError(f"accept is {accept} and must be a positive residual; leave it out to keep all samples")
+    parts: list[SampleResult] = []
+    drawn = accepted = 0
+    while accepted < n:
+        if drawn >= most * n:
+            raise RecipeError(f"only {accepted} of {drawn} samples have a residual of at most {accept}; accept a larger one")
+        rate = accepted / drawn if accepted else 1.0 if not drawn else 1 / (drawn + 1)
+        count = min(math.ceil(1.1 * (n - accepted) / rate) if drawn else n, most * n - drawn)
+        parts.append(draw(first + drawn, count).accepting(accept))
+        drawn, accepted = drawn + count, accepted + parts[-1].funnel["kept"]
+    whole = join_results(parts)
+    kept = [i for i, reason in enumerate(whole.reasons) if reason is None]
+    return whole.part(0, kept[n - 1] + 1)  # the same whatever the sizes of the rounds
 
 
 def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> LadderNoise:

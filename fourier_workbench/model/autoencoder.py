@@ -167,6 +167,7 @@ class Autoencoder(nn.Module):
         self.ladder = Ladder(config.n_channels, config.log_sigma)
         self.register_buffer("lattice_mean", torch.zeros(6))
         self.register_buffer("lattice_std", torch.ones(6))
+        self.register_buffer("lattice_strain", torch.zeros(()))  # within which 95 % of decoded cells have their shape; 0: unknown
 
     @property
     def ladder_shape(self) -> tuple[int, int, int]:

@@ -24,7 +24,8 @@ from .coefficients import snap
 
 # %% auto #0
 __all__ = ['Candidates', 'candidates', 'metric_strain', 'LatticeRotations', 'lattice_rotations', 'atom_operations',
-           'closed_groups', 'lattice_basis', 'GridCell', 'grid_cell', 'GridSymmetry', 'follow_atoms']
+           'closed_groups', 'lattice_basis', 'delaunay', 'GridCell', 'grid_cell', 'GridSymmetry', 'check_strain',
+           'follow_atoms']
 
 # %% ../../nbs/api/representation/18_grid_symmetry.ipynb #555c3f92
 class Candidates(NamedTuple):
@@ -173,6 +174,17 @@ def lattice_basis(
     return rows[:3]
 
 
+def delaunay(
+    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
+) -> tuple[Float64[np.ndarray, "3 3"], Int64[np.ndarray, "3 3"]]:
+    """Delaunay-reduced lattice and the unimodular matrix `back` with lattice = back · reduced; as given if spglib cannot."""
+    reduced = spglib.delaunay_reduce(lattice, eps=1e-5)
+    if reduced is None:
+        return lattice, np.eye(3, dtype=np.int64)
+    back = np.rint(lattice @ np.linalg.inv(reduced)).astype(np.int64)
+    return np.rint(np.linalg.inv(back)) @ lattice, back
+
+
 class GridCell(NamedTuple):
     """A crystal on the grid in its primitive, Delaunay-reduced cell: the given lattice is `change` times this one."""
 
@@ -200,11 +212,8 @@ def grid_cell(crystal: Crystal, grid: int) -> GridCell:
             lattice, change = basis @ lattice / grid, np.rint(grid * np.linalg.inv(basis)).astype(np.int64)
             nodes, first = np.unique(nodes @ change % grid, axis=0, return_index=True)
             numbers = numbers[first]
-    reduced = spglib.delaunay_reduce(lattice, eps=1e-5)
-    if reduced is not None:
-        back = np.rint(lattice @ np.linalg.inv(reduced)).astype(np.int64)
-        lattice, nodes, change = np.rint(np.linalg.inv(back)) @ lattice, nodes @ back % grid, change @ back
-    return GridCell(lattice, nodes, numbers, change)
+    reduced, back = delaunay(lattice)
+    return GridCell(reduced, nodes @ back % grid, numbers, change @ back)
 
 # %% ../../nbs/api/representation/18_grid_symmetry.ipynb #08ea3f2e
 @dataclass(frozen=True, eq=False)
@@ -217,9 +226,22 @@ class GridSymmetry:
     change: Int64[np.ndarray, "3 3"]  # the crystal's lattice is `change` times that of the primitive cell
     grid: int
     strain: float  # of the cell that was given: the logarithm of its largest stretch
+    moved: int = 0  # atoms that recovery alone had put on another node
 
     def __len__(self) -> int:
         return len(self.rotations)
+
+    @property
+    def order(self) -> int:
+        """Operations of the cell that came in, pure translations included."""
+        return len(self) * round(abs(np.linalg.det(self.change)))
+
+    def in_given_cell(self) -> tuple[Int64[np.ndarray, "m 3 3"], Int64[np.ndarray, "m 3"]]:
+        """Rotations and translations in nodes of the cell that came in, of those operations that are integers there."""
+        back = np.linalg.inv(self.change.T.astype(np.float64))
+        rotations, translations = back @ self.rotations @ self.change.T, self.translations @ back.T
+        whole = np.abs(rotations - np.rint(rotations)).max((1, 2)) < 1e-6
+        return np.rint(rotations[whole]).astype(np.int64), np.rint(translations[whole]).astype(np.int64) % self.grid
 
     @cached_property
     def space_group(self) -> tuple[int, str]:
@@ -230,13 +252,21 @@ class GridSymmetry:
 
     def __repr__(self) -> str:
         number, symbol = self.space_group
-        return f"GridSymmetry({self.crystal.formula}: {symbol} ({number}), {len(self)} operations, strain {self.strain:.2%})"
+        moved = f", {self.moved} atom{'s' * (self.moved > 1)} moved" if self.moved else ""
+        return (f"GridSymmetry({self.crystal.formula}: {symbol} ({number}), {len(self)} operations, strain {self.strain:.2%}"
+                f"{moved})")
 
 
 def _power(metric: Float64[Tensor, "B 3 3"], exponent: float) -> Float64[Tensor, "B 3 3"]:
     """A power of symmetric positive matrices."""
     values, vectors = torch.linalg.eigh(metric)
     return (vectors * values[:, None] ** exponent) @ vectors.mT
+
+
+def check_strain(max_strain: float) -> None:
+    """Raises `RepresentationError` for a strain that is not in [0, 1)."""
+    if not 0 <= max_strain < 1:
+        raise RepresentationError(f"max_strain must be at least 0 and below 1; got {max_strain}")
 
 
 def follow_atoms(
@@ -250,8 +280,7 @@ def follow_atoms(
     Raises `RepresentationError` for a bad grid, a strain that is not in [0, 1), and atoms that are on no node.
     """
     check_grid(grid)
-    if not 0 <= max_strain < 1:
-        raise RepresentationError(f"max_strain must be at least 0 and below 1; got {max_strain}")
+    check_strain(max_strain)
     found: list[GridSymmetry] = []
     room = max(1, (1 << 25) // grid**3)
     for k in range(0, len(crystals), room):

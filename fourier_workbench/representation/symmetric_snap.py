@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SymmetricSnap', 'snap_symmetric']
+__all__ = ['place_orbits', 'SymmetricSnap', 'snap_symmetric']
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #69b865d0
 from dataclasses import dataclass
@@ -116,6 +116,22 @@ def _place(
         nodes[members], free[members] = orbit[which], False
         taken |= occupied
     return nodes
+
+
+def place_orbits(
+    crystal: Crystal,  # atoms near sites that the operations keep
+    rotations: Int64[np.ndarray, "k 3 3"],
+    translations: Int64[np.ndarray, "k 3"],  # nodes
+    grid: int,
+) -> Int64[np.ndarray, "n 3"] | None:
+    """Nodes that a group of operations maps onto themselves, nearest to the symmetrised atoms; None where there are none."""
+    frac, lattice = np.asarray(crystal.frac_coords), np.asarray(crystal.lattice)
+    images = _images(frac, crystal.numbers, lattice, rotations, translations / grid)
+    if (np.sort(images, axis=1) != np.arange(len(frac))).any():  # two atoms share an image
+        return None
+    sites = _symmetrised_sites(frac, images, rotations, translations / grid)
+    nodes = _place(sites, images, _Group(rotations, translations, np.zeros(3), grid), lattice)
+    return None if nodes is None else nodes % grid
 
 
 def _costs(

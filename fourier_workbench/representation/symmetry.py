@@ -18,8 +18,8 @@ from ..errors import RepresentationError
 from .basis import FourierBasis
 
 # %% auto #0
-__all__ = ['SymmetryOperations', 'symmetry_operations', 'apply_operation', 'symmetry_residuals', 'closed_modes', 'symmetrise',
-           'orbits']
+__all__ = ['SymmetryOperations', 'symmetry_operations', 'mode_images', 'apply_operation', 'symmetry_residuals', 'closed_modes',
+           'symmetrise', 'orbits']
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #56292f99
 class SymmetryOperations(NamedTuple):
@@ -54,15 +54,18 @@ def symmetry_operations(
     )
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #f08558ee
-def _image(rotation: Int64[Tensor, "3 3"], basis: FourierBasis) -> tuple[Int64[Tensor, " M"], Bool[Tensor, " M"]]:
-    """Index of Wᵀj for each wave vector j, and whether it is kept; on the rotation's device."""
+def mode_images(
+    rotations: Int64[Tensor, "*k 3 3"],  # W
+    basis: FourierBasis,
+) -> tuple[Int64[Tensor, "*k M"], Bool[Tensor, "*k M"]]:
+    """Index of Wᵀj for each wave vector j, and whether it is kept; on the rotations' device."""
     place = torch.full((basis.bpd**3,), -1, device="cpu")
     place[basis.cube_index] = torch.arange(len(basis), device="cpu")
-    target = basis.wave_vectors @ rotation.cpu()  # rows jᵀW are the components of Wᵀj
-    within = (target.abs() <= basis.j_max).all(1)
+    target = basis.wave_vectors @ rotations.cpu()  # rows jᵀW are the components of Wᵀj
+    within = (target.abs() <= basis.j_max).all(-1)
     shifted = target.clamp(-basis.j_max, basis.j_max) + basis.j_max
-    index = place[(shifted[:, 0] * basis.bpd + shifted[:, 1]) * basis.bpd + shifted[:, 2]]
-    return index.clamp_min(0).to(rotation.device), (within & (index >= 0)).to(rotation.device)
+    index = place[(shifted[..., 0] * basis.bpd + shifted[..., 1]) * basis.bpd + shifted[..., 2]]
+    return index.clamp_min(0).to(rotations.device), (within & (index >= 0)).to(rotations.device)
 
 
 def apply_operation(
@@ -75,7 +78,7 @@ def apply_operation(
 
     A mode whose Wᵀj is outside the truncation is unknown: it is set to zero.
     """
-    index, inside = (part.to(coefficients.device) for part in _image(rotation, basis))
+    index, inside = (part.to(coefficients.device) for part in mode_images(rotation, basis))
     angle = -2 * torch.pi * (basis.wave_vectors.double() @ translation.double().cpu()).to(coefficients.device)
     phase = torch.polar(torch.ones_like(angle), angle).to(coefficients.dtype)
     return coefficients[..., index] * phase * inside, inside
@@ -99,7 +102,7 @@ def symmetry_residuals(
 
 def closed_modes(operations: SymmetryOperations, basis: FourierBasis) -> Bool[Tensor, " M"]:
     """Modes whose whole orbit under the group lies inside the truncation."""
-    return torch.stack([_image(rotation, basis)[1] for rotation in operations.rotations]).all(0)
+    return mode_images(operations.rotations, basis)[1].all(0)
 
 
 def symmetrise(
@@ -121,6 +124,6 @@ def orbits(
     basis: FourierBasis,
 ) -> tuple[Int64[Tensor, " M"], int]:  # a label for each mode, and the number of modes skipped
     """Orbits of the modes under the group: the label is the least index in the orbit, or −1 if it leaves the truncation."""
-    images = torch.stack([_image(rotation, basis)[0] for rotation in operations.rotations])
+    images = mode_images(operations.rotations, basis)[0]
     closed = closed_modes(operations, basis)
     return torch.where(closed, images.amin(0), -1), int((~closed).sum())

@@ -15,7 +15,8 @@ from ..model.autoencoder import Autoencoder, DecodedTokens
 from ..model.layers import to_complex
 
 # %% auto #0
-__all__ = ['PHI_EDGES', 'mode_weights', 'autoencoder_loss', 'information_ratio', 'noise_rmse', 'phi_bin', 'noise_error_by_level']
+__all__ = ['PHI_EDGES', 'mode_weights', 'lattice_error', 'autoencoder_loss', 'information_ratio', 'noise_rmse', 'phi_bin',
+           'noise_error_by_level']
 
 # %% ../../nbs/api/training/02_losses.ipynb #7fe64c04
 def mode_weights(n_tokens: int, n_modes: int) -> Float[Tensor, " P"]:
@@ -24,6 +25,23 @@ def mode_weights(n_tokens: int, n_modes: int) -> Float[Tensor, " P"]:
     if n_tokens < n_modes:
         weights[1:] *= 2  # half-space tokens begin with the zero mode
     return weights
+
+# %% ../../nbs/api/training/02_losses.ipynb #3774afd4
+def lattice_error(
+    apart: Float[Tensor, "B 6"],  # standardised coefficients (11, 22, 33, 23, 13, 12), decoded less true
+    std: Float[Tensor, " 6"],  # log Å
+    form: str,  # of `AutoencoderLoss.lattice_form`
+) -> Float[Tensor, " B"]:
+    """The lattice's part of the loss: a mean square for `joint`, otherwise a root in standard deviations or log Å."""
+    square = apart.square().mean(-1)
+    if form in ("joint", "own"):
+        return square if form == "joint" else torch.sqrt(square + 1e-12)
+    strain = apart * std
+    squares = strain.square() * strain.new_tensor([1, 1, 1, 2, 2, 2])
+    if form == "strain":
+        return torch.sqrt(squares.sum(-1) + 1e-12)
+    volume = strain[:, :3].sum(-1)  # trace of the logarithm
+    return volume.abs() + torch.sqrt((squares.sum(-1) - volume.square() / 3).clamp_min(0) + 1e-12)
 
 # %% ../../nbs/api/training/02_losses.ipynb #e6613557
 def autoencoder_loss(
@@ -42,9 +60,10 @@ def autoencoder_loss(
     weights = mode_weights(squared.shape[-1], len(model.basis)).to(squared.device)
     zero = 0 if model.config.tokens == "half" else model.basis.zero
     four, zero_mode = (squared * weights).sum(-1).mean(-1), squared[..., zero].mean(-1)
-    lat = (out.lattice - lattice).square().mean(-1)
     ce = F.cross_entropy(out.species_logits.flatten(0, 1), species.flatten())
-    rec = torch.sqrt(loss.lattice_weight * lat + four + loss.zero_mode_weight * zero_mode + 1e-12).mean()
+    lat, joint = lattice_error(out.lattice - lattice, model.lattice_std, loss.lattice_form), loss.lattice_form == "joint"
+    rec = torch.sqrt(four + loss.zero_mode_weight * zero_mode + (loss.lattice_weight * lat if joint else 0) + 1e-12).mean()
+    rec = rec if joint else rec + loss.lattice_weight * lat.mean()
     regulariser = model.ladder.penalty if loss.penalty == "ratio" else model.ladder.divergence
     penalty = regulariser(mean).mean()
     total = loss.species_weight * ce + rec + loss.penalty_at(progress) * penalty

@@ -20,14 +20,17 @@ from ..files import RunDirectory
 from ..model.autoencoder import Autoencoder
 from ..model.diffuser import Diffuser
 from ..model.ladder import channels_at
+from ..model.layers import to_complex, to_real
 from ..randomness import keyed_generator
+from ..representation.grid_symmetry import metric_strain
+from ..representation.lattice import log_to_lattice
 from .latents import LatentCache
 from .losses import PHI_EDGES, autoencoder_loss, noise_error_by_level, noise_rmse
 from .optimisation import OptimisedModel
 from .trainer import BatchOrder
 
 # %% auto #0
-__all__ = ['local_share', 'random_state', 'AutoencoderTraining', 'DiffuserTraining']
+__all__ = ['local_share', 'random_state', 'lattice_strain', 'AutoencoderTraining', 'DiffuserTraining']
 
 # %% ../../nbs/api/training/05_stages.ipynb #b59edb85
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -50,6 +53,31 @@ def random_state(seed: int, stage: int, steps: int, order: BatchOrder) -> dict[s
     return {"seed": seed, "stage": stage, "steps": steps, "steps_per_epoch": order.per_epoch, "crystals": order.n}
 
 # %% ../../nbs/api/training/05_stages.ipynb #314f688d
+@torch.no_grad()
+def lattice_strain(
+    model: Autoencoder, crystals: CrystalDataset,
+    seed: int = 0,  # of the choice of crystals and of the ladder's noise
+    n: int = 1000,  # crystals
+) -> float:
+    """Strain, as a logarithm, by which 95 % of cells decoded from noisy ladders keep their shape; sizes do not count."""
+    generator = keyed_generator(seed, 0, 3, crystals.lattice.device)
+    chosen = torch.randperm(len(crystals), generator=generator, device=crystals.lattice.device)[:n]
+    strains = []
+    for part in chosen.split(64):
+        batch = crystals.batch(part)
+        mean = to_real(model.encode(batch.lattice, batch.species, batch.coefficients))
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        decoded = model.decode(to_complex(model.ladder.sample(mean, noise))).lattice
+        shapes = []
+        for lattice in (batch.lattice, decoded):
+            shape = lattice.double()
+            shape[:, :3] -= shape[:, :3].mean(1, keepdim=True)  # without the volume, whose logarithm is the trace
+            cell = log_to_lattice(shape)
+            shapes.append(cell @ cell.mT)
+        strains.append(metric_strain(*shapes))
+    return float(torch.cat(strains).quantile(0.95))
+
+
 class _Loss(nn.Module):
     """Autoencoder and loss in one module, so that a distributed wrapper sees a single forward pass."""
 
@@ -134,7 +162,9 @@ class AutoencoderTraining(OptimisedModel):
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the averaged weights."""
-        save_autoencoder(directory.weights, self.averaged(), {"steps": self.steps})
+        model = self.averaged()
+        model.lattice_strain.fill_(lattice_strain(model.to(self.fabric.device), self.crystals, self.seed))
+        save_autoencoder(directory.weights, model, {"steps": self.steps, "lattice_strain": float(model.lattice_strain)})
 
 # %% ../../nbs/api/training/05_stages.ipynb #e7704380
 class DiffuserTraining(OptimisedModel):

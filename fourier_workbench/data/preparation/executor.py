@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,7 @@ from pebble import ProcessExpired, ProcessPool
 from tqdm.auto import tqdm
 
 from ...errors import CorpusError
+from ...files import end_with
 
 # %% auto #0
 __all__ = ['Task', 'TaskExecutor']
@@ -66,7 +68,8 @@ class TaskExecutor:
 
     def _in_processes(self, tasks: list[Task]) -> Iterator[int]:
         if self._processes is None:  # spawned, not forked: the threads of torch and pyarrow do not survive a fork
-            self._processes = ProcessPool(self.workers, context=multiprocessing.get_context("spawn"))
+            self._processes = ProcessPool(
+                self.workers, initializer=end_with, initargs=[os.getpid()], context=multiprocessing.get_context("spawn"))
         sizes: dict[Any, int] = {self._processes.schedule(_in_one_thread, (f, arguments)): n for f, arguments, n in tasks}
         try:
             for future in as_completed(sizes):

@@ -52,7 +52,7 @@ from fourier_workbench.data.storage import (
     write_tables,
 )
 from ...errors import CorpusError, CrystalError
-from ...files import write_json
+from ...files import claim_folder, write_json
 from ...representation.basis import FourierBasis, check_grid
 from ...representation.recovery.recover import Method
 
@@ -205,32 +205,34 @@ def _manifest(source: Source, options: _Options) -> dict:
             "entries": len(source), "options": asdict(options)}
 
 
-def _claim(out: Path, manifest: dict) -> bool:
-    """True when `out` holds this very corpus, finished; makes the folder when it is new; `CorpusError` otherwise."""
-    path, finished = out / "manifest.json", False
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CorpusError(f"{path} is damaged; remove the folder and prepare the corpus again") from error
-        found["options"] = _OLDER | found.get("options", {})
-        differing = [key for key, value in manifest.items() if found.get(key) != value]
-        if differing:
-            raise CorpusError(f"{out} holds a corpus prepared differently ({', '.join(differing)}); "
-                              "choose another folder or remove it")
-        finished = (out / "funnel.json").is_file()
-    else:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _is_finished(out: Path, manifest: dict) -> bool:
+    """Whether `out` holds this very corpus, finished; `CorpusError` where it holds something else."""
+    path = out / "manifest.json"
+    if not path.is_file():
+        if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
             raise CorpusError(f"{out} exists and is no corpus; choose an empty or a new folder")
-        out.mkdir(parents=True, exist_ok=True)
-        with corpus_file(path) as temporary:
+        return False
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorpusError(f"{path} is damaged; remove the folder and prepare the corpus again") from error
+    found["options"] = _OLDER | found.get("options", {})
+    differing = [key for key, value in manifest.items() if found.get(key) != value]
+    if differing:
+        raise CorpusError(f"{out} holds a corpus prepared differently ({', '.join(differing)}); "
+                          "choose another folder or remove it")
+    return (out / "funnel.json").is_file()
+
+
+def _begin(out: Path, manifest: dict) -> None:
+    """Write the manifest and make the folders, or clean up those of a run that was killed while it wrote."""
+    for folder in (out, out / "work", out / "shards"):
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".*.*.*"):  # .NAME.SUFFIX.PROCESS of `atomic_write`
+            leftover.unlink(missing_ok=True)
+    if not (out / "manifest.json").is_file():
+        with corpus_file(out / "manifest.json") as temporary:
             write_json(temporary, manifest)
-    if not finished:
-        for folder in (out / "work", out / "shards"):
-            folder.mkdir(exist_ok=True)
-            for leftover in folder.glob(".*"):  # of a run that was killed while it wrote
-                leftover.unlink()
-    return finished
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,18 @@ class _Preparation:
         return len(starts)
 
 # %% ../../../nbs/api/data/preparation/09_prepare.ipynb #1fe5bf72
+def _prepare(opened: Source, out: Path, manifest: dict, options: _Options, executor: TaskExecutor) -> None:
+    """Run the rounds that are not done, and write the files of the whole."""
+    _begin(out, manifest)
+    if options.hull is not None and not (out / "work" / _HULL).is_file():
+        index_hull(options.hull, out / "work" / _HULL)
+    with executor:
+        preparation, parts = _Preparation(out, executor, options), len(opened.parts)
+        preparation.filter_parts(opened)
+        shards = preparation.write_shards(parts, preparation.find_duplicates(parts))
+    _finish(out, shards, manifest, options)
+
+
 def prepare_corpus(
     source: str | Path | Source | Sequence,  # as in `load_crystals`
     out_dir: str | Path,  # a new or empty folder, or one of an earlier run with the same arguments
@@ -308,16 +322,12 @@ def prepare_corpus(
                        None if hull is None else check_hull(hull), elements)
     out, opened = Path(out_dir).expanduser(), open_source(source, _PART_SIZE).head(limit)
     manifest = _manifest(opened, options)
-    if _claim(out, manifest):
-        return Corpus(out)
-    if options.hull is not None and not (out / "work" / _HULL).is_file():
-        index_hull(options.hull, out / "work" / _HULL)
-    with TaskExecutor(workers, scheduler, progress) as executor:
-        preparation, parts = _Preparation(out, executor, options), len(opened.parts)
-        preparation.filter_parts(opened)
-        shards = preparation.write_shards(parts, preparation.find_duplicates(parts))
-    _finish(out, shards, manifest, options)
-    shutil.rmtree(out / "work")
+    if not _is_finished(out, manifest):
+        with claim_folder(out, CorpusError):
+            if not _is_finished(out, manifest):  # by another process, in the meantime
+                _prepare(opened, out, manifest, options, TaskExecutor(workers, scheduler, progress))
+    if (out / "work").is_dir():  # the run that finished it was killed before it could clean up
+        shutil.rmtree(out / "work", ignore_errors=True)
     corpus = Corpus(out)
     if not len(corpus):
         reasons = ", ".join(f"{reason} {n}" for reason, n in corpus.funnel["rejected"].items())

@@ -214,9 +214,10 @@ def evaluation_page(
     """Write the page of one evaluation: rates, funnel, distances, distributions, gallery, versions and failures."""
     n = report.funnel["in"]
     tables = {name: report.structures} | ({} if report.reference is None else {"reference": report.reference})
-    facts = {key: value for key, value in report.facts.items() if key != "failures"}
+    facts = {key: value for key, value in report.facts.items() if key not in ("failures", "remarks")}
     failed = "; ".join(f"{reason} ({count})" for reason, count in report.facts.get("failures", {}).items()) or "none"
     sections = [
+        *([facts_section({str(i): text for i, text in enumerate(report.remarks, 1)}, "Remarks")] if report.remarks else []),
         rates_section({name: report}, "Rates", f"Every rate is of all {n} samples, rejected ones included, with its 95 % "
                       "bootstrap interval. Failures could not be judged and count as not passed."),
         funnel_section(report), distances_section(report), distribution_section(tables),

@@ -57,8 +57,8 @@ def scene(
 
 
 def colour(z: int) -> str:
-    """Jmol's colour of an element, as #rrggbb."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in jmol_colors[z])
+    """Jmol's colour of an element, as #rrggbb; elements beyond its table have that of the last one."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in jmol_colors[min(z, len(jmol_colors) - 1)])
 
 # %% ../../../nbs/api/evaluation/report/07_report.ipynb #2435f097
 VIEW = (math.radians(-72), math.radians(17))  # tilt about x, turn about z: b and c in the page, a towards the reader

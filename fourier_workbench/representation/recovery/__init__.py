@@ -4,5 +4,6 @@ In: `FourierCrystals`. Out: `Recovery`, crystals with a residual that certifies 
 """
 
 from fourier_workbench.representation.recovery.recover import Policy, Recovery, recover
+from fourier_workbench.representation.recovery.symmetric import recover_symmetric
 
-__all__ = ["Policy", "Recovery", "recover"]
+__all__ = ["Policy", "Recovery", "recover", "recover_symmetric"]

@@ -18,6 +18,7 @@ from ...crystal import Crystal
 from ...errors import CrystalError, RecoveryError, RepresentationError
 from ..basis import MAX_SLOTS, FourierBasis, check_grid
 from ..coefficients import FourierCrystals, half_norms
+from ..grid_symmetry import GridSymmetry
 from ..lattice import log_to_lattice
 from .atom_counts import solve_and_count
 from .degeneracy import is_degenerate, place_combs
@@ -43,6 +44,7 @@ class Recovery:
     identifiable: list[bool | None]  # False where some atoms can slide without a change of the coefficients; None where rejected
     merged: Int64[Tensor, " B"]  # slots whose species stands in an earlier slot too
     traces: list[Trace | None] | None = None  # what was tried, with `trace=True`
+    symmetries: list[GridSymmetry | None] | None = None  # operations of each crystal's atoms, with `recover_symmetric`
 
     @property
     def unique(self) -> list[bool | None]:

@@ -1,0 +1,185 @@
+"""What symmetry read off the grid does: to samples, to reconstructions, and to crystals that it should leave alone.
+
+    python benchmarks/cell_follows_atoms.py samples [RUN] [-n 1000] [--seed 0] [--max-strain 0.1] [--out FILE]
+    python benchmarks/cell_follows_atoms.py distorted [RUN] [-n 300]
+    python benchmarks/cell_follows_atoms.py real A.parquet B.parquet [--max-strain 0.1] [--grid 48]
+    python benchmarks/cell_follows_atoms.py speed [RUN]
+
+`samples` draws n crystals and reconstructs n held-out ones, each without and with symmetry. Distances are Jensen–Shannon, of the
+space groups that spglib finds, to those of the held-out crystals; `held-out` is one half of these against the other.
+`distorted` bends the cells of held-out crystals, or moves one of their atoms, by known amounts, encodes and decodes them, and
+counts how many come back more symmetric than they went in. `real` idealises the symmetry of crystals (spglib, 0.1 Å), snaps
+them so that the group survives, and lists those whose cell changes by more than 1e-4, at several limits of
+strain: there should be none. `speed` times
+`follow_atoms` on one core.
+"""
+
+import argparse
+import json
+import platform
+import time
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fourier_workbench import Crystal
+from fourier_workbench.data import load_crystals, prepare_corpus
+from fourier_workbench.errors import CrystalError, RepresentationError
+from fourier_workbench.evaluation import evaluate
+from fourier_workbench.evaluation.inputs import by_formula
+from fourier_workbench.evaluation.reconstruction import evaluate_reconstruction
+from fourier_workbench.generation import Generator, RecoveryOptions, load_generator
+from fourier_workbench.representation import FourierBasis, follow_atoms, snap, snap_symmetric
+
+RATES = ("exact", "match", "match, middle", "match, tight", "lattice RMSE", "lattice RMSE, followed")
+SAMPLE_RATES = ("clean", "valid", "all checks", "unique", "novel", "P1 or P-1", "P1 or P-1, 0.01 Å")
+APART = ("Jensen–Shannon, space groups", "Jensen–Shannon, space groups (0.01 Å)")
+
+
+def corpus_of(generator: Generator, source: str, folder: str) -> Any:
+    """The corpus that the generator was trained on."""
+    model = generator.recipe.autoencoder.model
+    basis = FourierBasis(model.bpd, model.truncation)
+    return prepare_corpus(source, folder, basis, generator.grid, progress=False, workers=1)
+
+
+def samples(args: argparse.Namespace) -> None:
+    """Samples and reconstructions, without and with symmetry."""
+    generator = load_generator(args.run)
+    options: dict[str, Any] = {"workers": args.workers, "progress": False}
+    with TemporaryDirectory() as folder:
+        corpus = corpus_of(generator, args.source, folder)
+        held = [sample.crystal for sample in islice(corpus.split("test"), args.n)]
+        known, rows = by_formula(corpus), {}
+        half = len(held) // 2
+        report = evaluate(held[:half], known, target=held[half:], **options)
+        rows["held-out"] = {name: report[name] for name in SAMPLE_RATES} | distances_of(report)
+        for symmetry in (False, True):
+            how, word = RecoveryOptions(symmetry=symmetry, max_strain=args.max_strain), "with" if symmetry else "without"
+            back = evaluate_reconstruction(generator, held, recovery=how, **options)
+            found = {name: back[name] for name in RATES if name in set(back.rates["metric"])}
+            again = evaluate(generator.reconstruct(held, recovery=how), known, target=held, **options)
+            rows[f"reconstructed, {word}"] = found | {n: again[n] for n in SAMPLE_RATES[-2:]} | distances_of(again)
+            start = time.process_time()
+            drawn = generator.sample(args.n, args.seed, recovery=how, progress=False)
+            took = time.process_time() - start
+            report = evaluate(drawn, known, target=held, **options)
+            rows[f"samples, {word}"] = {n: report[n] for n in SAMPLE_RATES} | distances_of(report) | {"seconds": took}
+            show(rows)
+    limit = generator.strain_limit(RecoveryOptions(max_strain=args.max_strain))
+    print(f"{args.run}, {args.n} crystals each, seed {args.seed}, cells within a strain of {limit:.3f}; {platform.machine()}")
+    if args.out:
+        about = {"run": args.run, "data": args.source, "n": args.n, "seed": args.seed, "max_strain": limit,
+                 "machine": f"{platform.machine()}, one thread", "table": rows}
+        args.out.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def distances_of(report: Any) -> dict[str, float]:
+    """Distances of space groups."""
+    values = report.distances.set_index("metric")["value"]
+    return {name: float(values[name]) for name in APART}
+
+
+def show(rows: dict[str, dict[str, float]]) -> None:
+    """The rows so far."""
+    print(pd.DataFrame(rows).map(lambda x: "" if pd.isna(x) else f"{x:.3f}").to_string(), flush=True)
+
+
+def distorted(args: argparse.Namespace) -> None:
+    """Share of distorted crystals that come back more symmetric than they went in."""
+    generator, rng = load_generator(args.run), np.random.default_rng(args.seed)
+    grid, limit = generator.grid, generator.strain_limit(RecoveryOptions(max_strain=args.max_strain)) or 0.0
+    with TemporaryDirectory() as folder:
+        held = [sample.crystal for sample in islice(corpus_of(generator, args.source, folder).split("test"), args.n)]
+    held = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in held]
+    whole = follow_atoms(held, grid, 1e-4)
+    held, orders = [s.crystal for s in whole if len(s) > 2], [len(s) for s in whole if len(s) > 2]
+    print(f"{len(held)} crystals with more symmetry than inversion; limit of strain {limit:.3f}, grid {grid}")
+    print(f"{'distortion':>28}{'exact data':>14}{'decoded':>10}")
+    for size in (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15):
+        bent = [Crystal(c.lattice @ (np.eye(3) + np.diag(size * rng.permutation([1, 0, -1]))), c.numbers, c.frac_coords)
+                for c in held]
+        print_row(f"strain {size:.3f}", generator, bent, grid, limit)
+    for nodes in (1, 2):
+        moved = []
+        for c in held:
+            frac = np.array(c.frac_coords)
+            frac[rng.integers(len(frac))] += nodes * np.eye(3)[rng.integers(3)] / grid
+            moved.append(Crystal(c.lattice, c.numbers, frac))
+        kept = [m for m, order, after in zip(moved, orders, follow_atoms(moved, grid, 1e-4), strict=True) if len(after) < order]
+        print_row(f"one atom {nodes}/{grid} off ({len(kept)})", generator, kept, grid, limit)
+
+
+def print_row(name: str, generator: Generator, crystals: list[Crystal], grid: int, limit: float) -> None:
+    """How many of the distorted crystals gain operations, from their own nodes and after the model."""
+    before = [len(s) for s in follow_atoms(crystals, grid, 1e-4)]
+    exact = [len(s) for s in follow_atoms(crystals, grid, limit)]
+    decoded = generator.reconstruct(crystals).symmetries or []
+    gained = [np.mean([s is not None and n > k for s, n, k in zip(decoded, [0 if s is None else len(s) for s in decoded],
+                                                                  before, strict=True)])]
+    print(f"{name:>28}{np.mean([n > k for n, k in zip(exact, before, strict=True)]):>14.1%}{gained[0]:>10.1%}", flush=True)
+
+
+def real(args: argparse.Namespace) -> None:
+    """Crystals of files that should not change."""
+    total = trivial = left = 0
+    limits = (0.01, 0.02, 0.05, 0.1) if args.max_strain is None else (args.max_strain,)
+    changed: dict[float, list[str]] = {limit: [] for limit in limits}
+    began = time.process_time()
+    for source in args.sources:
+        entries = islice(load_crystals(source), args.limit)
+        while part := list(islice(entries, 256)):
+            snapped = []
+            for sample in part:
+                try:
+                    snapped.append((sample, snap_symmetric(sample.crystal.standard(0.1, idealise=True), args.grid, 0.01)))
+                except (CrystalError, RepresentationError):
+                    left += 1
+            total, trivial = total + len(snapped), trivial + sum(snap.number <= 1 for _, snap in snapped)
+            for limit, names in changed.items():
+                found = follow_atoms([snap.crystal for _, snap in snapped], args.grid, limit)
+                names += [f"{sample.id} {sample.crystal.formula}: {snap.number} → {each}"
+                          for (sample, snap), each in zip(snapped, found, strict=True) if each.strain > 1e-4]
+    for limit, names in changed.items():
+        print(f"strain {limit}: {len(names)} of {total} changed ({len(names) / max(total, 1):.3%})\n  " + "\n  ".join(names))
+    print(f"{trivial} crystals are P1; {left} left out, as spglib finds no group or their atoms share nodes; grid {args.grid}; "
+          f"{time.process_time() - began:.0f} s on one core of {platform.machine()}")
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Crystals a second on one core."""
+    result = load_generator(args.run).sample(1000, 0, recovery=RecoveryOptions(symmetry=False), progress=False)
+    crystals, grid = [c for c in result.crystals if c is not None], load_generator(args.run).grid
+    follow_atoms(crystals[:64], grid)
+    for limit in (0.05, 0.1, 0.2):
+        start = time.process_time()
+        follow_atoms(crystals, grid, limit)
+        took = time.process_time() - start
+        print(f"strain {limit}: {len(crystals) / took:.0f} crystals a second, {1e3 * took / len(crystals):.2f} ms each")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("samples", "distorted", "real", "speed"))
+    parser.add_argument("sources", nargs="*", help="a run or shipped model; for `real` files of crystals")
+    parser.add_argument("-n", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--source", default="decorated", help="what the run was trained on")
+    parser.add_argument("--max-strain", type=float, help="default: the model's")
+    parser.add_argument("--grid", type=int, default=48)
+    parser.add_argument("--limit", type=int, help="only the first crystals of each file")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    args.run = args.sources[0] if args.sources else "laptop"
+    torch.set_num_threads(1)
+    {"samples": samples, "distorted": distorted, "real": real, "speed": speed}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()
