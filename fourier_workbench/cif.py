@@ -78,8 +78,15 @@ def parse_cif(text: str) -> list[CifBlock]:
         names.clear()
         values.clear()
 
-    for match in _TOKENS.finditer(text.replace("\r\n", "\n").replace("\r", "\n")):
-        kind = match.lastgroup
+    def is_prose(start: int) -> bool:
+        """Whether a line without digits follows a blank line after complete rows of atoms: language models add sentences."""
+        return (bool(values) and len(values) % len(names) == 0 and text.count("\n", end, start) > 1
+                and "_atom_site_fract_x" in names and not any(map(str.isdigit, text[start : text.find("\n", start)])))
+
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    end = 0
+    for match in _TOKENS.finditer(text):
+        start, kind = match.start(), match.lastgroup
         if kind is None:  # a comment
             continue
         token = match[kind]
@@ -97,8 +104,12 @@ def parse_cif(text: str) -> list[CifBlock]:
                 if keyword[2] is not None:
                     blocks.append(CifBlock(token[5:]))
                 continue
+            if loop and names and is_prose(start):
+                close()
+                loop = False
         if loop or (names and not values):
             values.append(token)
+        end = match.end()
     close()
     return blocks[1:] if not blocks[0].values else blocks
 

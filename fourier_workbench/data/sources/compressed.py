@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PACKINGS', 'OTHER_PACKINGS', 'DAMAGED', 'MB', 'unpacked_name', 'open_unpacked', 'unpack', 'read_structure_text']
+__all__ = ['PACKINGS', 'OTHER_PACKINGS', 'DAMAGED', 'MB', 'unpacked_name', 'UnpackedLimitError', 'open_unpacked', 'unpack', 'read_structure_text']
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #9667c706
 import bz2
@@ -37,6 +37,12 @@ MB = 1 << 20
 def unpacked_name(name: str) -> str:
     """The name without the suffix of a compression that is known: `a.cif` for `a.cif.gz`."""
     return next((name[: -len(suffix)] for suffix in PACKINGS if name.lower().endswith(suffix)), name)
+
+
+class UnpackedLimitError(SourceError):
+    """A compressed file unpacks to more than is allowed."""
+
+    reason = "limit"
 
 
 class _Unpacked(io.RawIOBase):
@@ -75,8 +81,8 @@ class _Unpacked(io.RawIOBase):
         content = self._stream.read(len(buffer))
         self._at += len(content)
         if self._at > self._most:
-            raise SourceError(f"{self._name} unpacks to more than {self._most / MB:.0f} MB; raise max_unpacked_mb in "
-                              "settings.ini if you trust it")
+            raise UnpackedLimitError(f"{self._name} unpacks to more than {self._most / MB:.0f} MB; raise max_unpacked_mb in "
+                                     "settings.ini if you trust it")
         buffer[: len(content)] = content
         return len(content)
 
