@@ -33,7 +33,7 @@ from fourier_workbench.training import recipes
 from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.stages import AutoencoderTraining, DiffuserTraining
 
-LATTICE = {"joint": (0.3, 1.0, 3.0, 10.0), "own": (0.1, 0.3, 1.0), "strain": (1.0, 3.0), "shape": (1.0, 3.0)}  # form: weights
+LATTICE = {"joint": (0.3, 1.0, 3.0), "own": (0.1, 0.3, 1.0), "strain": (0.3, 1.0, 3.0), "shape": (1.0, 3.0)}  # weights by form
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no_value_rotation": {"autoencoder__model__transformer__value_rotation": False},
@@ -47,6 +47,8 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
     "raw_lattice": {"autoencoder__loss__standardise_lattice": False, "autoencoder__loss__lattice_weight": 1.0},
     **{f"lattice_{form}_{weight:g}": {"autoencoder__loss__lattice_form": form, "autoencoder__loss__lattice_weight": weight}
        for form, weights in LATTICE.items() for weight in weights},
+    "lattice_strain_1_ramp": {"autoencoder__loss__lattice_form": "strain", "autoencoder__loss__lattice_weight": 1.0,
+                              "autoencoder__loss__lattice_ramp": 1.0},
     "no_zero_mode_weight": {"autoencoder__loss__zero_mode_weight": 0.0},
     "origin_shift": {"autoencoder__origin_shift": True},
     "inversion": {"autoencoder__inversion": True},

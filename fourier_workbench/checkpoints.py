@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .config.schema import Recipe
 from .diffusion.noise import InformationMatchedSchedule
 from .errors import CheckpointError
 from .files import read_json
@@ -28,7 +29,7 @@ from .model.diffuser import Diffuser, DiffuserConfig
 
 # %% auto #0
 __all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'load_autoencoder',
-           'load_diffuser']
+           'load_diffuser', 'check_recipe']
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #46fbe5d5
 FORMAT = 1
@@ -172,3 +173,29 @@ def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser,
         raise CheckpointError(f"{path}.safetensors lacks the schedule; take another checkpoint")
     model: Diffuser = _build(Diffuser, DiffuserConfig, meta, tensors, path)
     return model, InformationMatchedSchedule(model.tau, log_sigma)
+
+# %% ../nbs/api/training/01_checkpoints.ipynb #23b9e78a
+_CONFIGS: dict[str, Any] = {"autoencoder": AutoencoderConfig, "diffuser": DiffuserConfig, "guide": DiffuserConfig}
+
+
+def check_recipe(
+    folder: Path | str,  # of weights
+    recipe: Recipe,
+) -> None:
+    """Raise `CheckpointError` where weights in `folder` were trained with another network or grid than `recipe` names."""
+    for name, config in _CONFIGS.items():
+        about = read_json(_pair(Path(folder) / name)[1])
+        stage: Any = recipe.autoencoder if name == "autoencoder" else recipe.diffuser
+        if not about or stage is None:
+            continue
+        grid = ((about.get("recipe") or {}).get("autoencoder") or {}).get("grid", recipe.autoencoder.grid)
+        other = f"on grid {grid}, not {recipe.autoencoder.grid}" if grid != recipe.autoencoder.grid else ""
+        try:
+            network = TypeAdapter(config).validate_python(about.get("config"))
+        except ValueError:
+            continue  # damaged: refused when it is loaded
+        if not other and network != stage.model:
+            other = "as another network"
+        if other:
+            raise CheckpointError(f"the {name} in {folder} was trained {other}; restore the recipe it was trained "
+                                  f"with in place of {recipe.name}, or use another folder")

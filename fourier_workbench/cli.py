@@ -192,15 +192,17 @@ def evaluate(
     from fourier_workbench.evaluation import evaluate as judge
     from fourier_workbench.evaluation.report.html import evaluation_page
     from fourier_workbench.evaluation.statistics import THRESHOLDS
+    from fourier_workbench.files import claim_folder
 
     samples = samples.resolve()  # the current folder has no name of its own
     out = out or samples.with_name(samples.name + "-evaluation")
     if out.exists() and not out.is_dir():
         raise EvaluationError(f"{out} is a file; give a directory for the results")
-    report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
-                   workers=workers, limit=limit, seed=seed, directory=out,
-                   energies=None if energies == "none" else energies, hull=hull)
-    evaluation_page(out / "report.html", report, samples.name, _viewer())
+    with claim_folder(out, EvaluationError):
+        report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
+                       workers=workers, limit=limit, seed=seed, directory=out,
+                       energies=None if energies == "none" else energies, hull=hull)
+        evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
     for name in ("coverage", "energies", "hull"):
         if name in report.facts:

@@ -1,5 +1,6 @@
 """Drawing samples: same noise whatever the batch, everything drawn accounted for, files that can be read again."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,15 @@ from ase.io import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourier_workbench.checkpoints import save_autoencoder, save_diffuser
+from fourier_workbench.checkpoints import load_autoencoder, save_autoencoder, save_checkpoint, save_diffuser
 from fourier_workbench.config.schema import AutoencoderStage, DiffuserStage, Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
 from fourier_workbench.diffusion.noise import InformationMatchedSchedule
 from fourier_workbench.diffusion.samplers import SAMPLERS
-from fourier_workbench.errors import CheckpointError, EvaluationError, RecipeError
+from fourier_workbench.errors import CheckpointError, EvaluationError, RecipeError, RepresentationError
 from fourier_workbench.generation import Generator, RecoveryOptions, SampleResult, load_generator
+from fourier_workbench.generation.generator import draw_accepted
 from fourier_workbench.generation.samples import COUNT_DEVIATION, check_slots
 from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, DiffuserConfig, TransformerConfig
 from fourier_workbench.model.autoencoder import Decoded
@@ -267,3 +269,55 @@ def test_recovery_is_told_what_to_do(generator: Generator) -> None:
     assert drawn.funnel["kept"] == 0, "an untrained decoder certifies nothing"
     assert drawn.settings["recovery"]["policy"] == "strict"
     assert replace(strict, tolerance=1.0).tolerance == 1.0
+
+
+@given(n=st.integers(1, 9), period=st.integers(1, 7), first=st.integers(0, 5))
+@settings(max_examples=12)
+def test_samples_are_drawn_until_so_many_are_accepted(n: int, period: int, first: int) -> None:
+    rounds: list[int] = []
+
+    def draw(start: int, count: int) -> SampleResult:
+        rounds.append(count)
+        numbers = range(start, start + count)
+        residuals = torch.tensor([0.2 if i % period == 0 else 0.6 for i in numbers], dtype=torch.float64)
+        return replace(by_hand([SALT] * count), residuals=residuals, indices=tuple(numbers))
+
+    result = draw_accepted(draw, first, n, 0.5)
+    kept = [i for i, reason in zip(result.indices, result.reasons, strict=True) if reason is None]
+    assert kept == [i for i in range(first, first + 200) if i % period == 0][:n], "the first that fit, whatever the rounds"
+    assert result.indices == tuple(range(first, kept[-1] + 1)), "those not accepted stay"
+    assert result.funnel["rejected"].get("not accepted", 0) == len(result) - n
+    assert all((crystal is None) == (reason is not None) for crystal, reason in zip(result.crystals, result.reasons, strict=True))
+    assert rounds[0] == n and len(rounds) < 12
+
+
+def test_acceptance_that_never_comes_is_refused(generator: Generator) -> None:
+    with pytest.raises(RecipeError, match=r"only 0 of 50 .* accept a larger one"):
+        draw_accepted(lambda start, count: replace(by_hand([SALT] * count), residuals=torch.ones(count)), 0, 1, 0.5)
+    for accept in (0, -1.0, float("nan")):
+        with pytest.raises(RecipeError, match=r"accept is .* must be a positive residual"):
+            generator.sample(1, steps=2, accept=accept, progress=False)
+
+
+def test_the_limit_of_strain_is_the_decoders_own(generator: Generator) -> None:
+    trained = replace(generator, autoencoder=copy.deepcopy(generator.autoencoder))
+    found = {}
+    for strain in (0.0, 0.03, 5.0):
+        trained.autoencoder.lattice_strain.fill_(strain)
+        found[strain] = trained.max_strain
+    assert found == {0.0: 0.1, 0.03: pytest.approx(0.06), 5.0: 0.2}
+    assert trained.strain_limit(RecoveryOptions(symmetry=False)) is None
+    assert trained.strain_limit(RecoveryOptions(max_strain=0.04)) == 0.04
+    with pytest.raises(RepresentationError, match="max_strain"):
+        RecoveryOptions(max_strain=1.5)
+    result = trained.sample(4, steps=3, recovery=RecoveryOptions(max_strain=0.04), progress=False)
+    assert result.settings["max_strain"] == 0.04 and {"group", "operations", "strain", "moved"} <= set(result.table)
+    assert all(s is None or s.strain <= 0.04 for s in result.symmetries)
+
+
+def test_weights_without_a_measured_strain_still_load(generator: Generator, tmp_path: Path) -> None:
+    tensors = {name: tensor for name, tensor in generator.autoencoder.state_dict().items() if name != "lattice_strain"}
+    save_autoencoder(tmp_path, generator.autoencoder)
+    about = json.loads((tmp_path / "autoencoder.json").read_text())
+    save_checkpoint(tmp_path / "autoencoder", "autoencoder", tensors, {"config": about["config"]})
+    assert load_autoencoder(tmp_path).lattice_strain == 0

@@ -17,13 +17,16 @@ from fourier_workbench.config.recipes import laptop
 from fourier_workbench.config.schema import FineTuneStage, Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
+from fourier_workbench.data.batches import CrystalDataset
 from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, noise_levels, sample_generators
 from fourier_workbench.errors import CheckpointError, RecipeError
 from fourier_workbench.files import RunDirectory
+from fourier_workbench.model import Autoencoder
 from fourier_workbench.model.execution import ExecutionConfig
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import fit, fit_autoencoder, load_autoencoder, load_diffuser, override
 from fourier_workbench.training.distributed import make_fabric
+from fourier_workbench.training.stages import lattice_strain
 from fourier_workbench.training.trainer import Checkpointer
 
 
@@ -180,3 +183,27 @@ def test_what_cannot_be_trained_says_so(corpus, tmp_path):
         fit(override(tiny(4), fine_tune=FineTuneStage(steps=2)), corpus, tmp_path / "b", progress=False)
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_autoencoder(Path(tmp_path))
+
+
+def test_the_strain_of_decoded_cells_counts_shapes_not_sizes(corpus):
+    crystals = CrystalDataset(corpus.split("train"), FourierBasis(5), 24)
+    torch.manual_seed(0)
+    model = Autoencoder(tiny().autoencoder.model).eval()
+
+    def strain_of(change: list[float]) -> float:
+        """The strain measured if every decoded lattice were the true one plus `change`."""
+        asked: list[torch.Tensor] = []
+        encode, decode = model.encode, model.decode
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model, "encode", lambda lattice, *rest: (asked.append(lattice), encode(lattice, *rest))[1])
+            patch.setattr(model, "decode", lambda mu: replace_lattice(decode(mu), asked[-1] + torch.tensor(change)))
+            return lattice_strain(model, crystals)
+
+    assert strain_of([0.0] * 6) < 1e-5 and strain_of([0.05, 0.05, 0.05, 0, 0, 0]) < 1e-5
+    assert 0.015 < strain_of([0.02, -0.02, 0, 0, 0, 0]) < 0.025
+    assert lattice_strain(model, crystals) == lattice_strain(model, crystals) > 0.03, "untrained"
+
+
+def replace_lattice(decoded, lattice):
+    """`decoded` with another lattice."""
+    return decoded._replace(lattice=lattice.float())

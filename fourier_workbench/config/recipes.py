@@ -36,7 +36,7 @@ def laptop() -> Recipe:
     )
     model = AutoencoderConfig(shape, bpd=5, tokens="half", n_aux=4, compression=64 / 1254, wave_embedding=True)
     loss = AutoencoderLoss(
-        penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_weight=0.3, zero_mode_weight=1.0
+        penalty_weight=0.1, penalty_ramp=0.4, standardise_lattice=True, lattice_form="strain", zero_mode_weight=1.0
     )
     muon = OptimiserConfig("muon", lr=3e-3, lr_matrices=0.02, lr_start=0.01, lr_final=0.02, warmup=100, beta2=0.99,
                            weight_decay=0.0, clip=1.0)

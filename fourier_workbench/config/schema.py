@@ -32,6 +32,7 @@ class AutoencoderLoss:
     standardise_lattice: bool = False
     lattice_weight: float = 1.0
     lattice_form: Literal["joint", "own", "strain", "shape"] = "joint"  # the paper's; the others are terms of their own (ours)
+    lattice_ramp: float = 0.0  # fraction of the steps over which the lattice's weight grows linearly from zero
     zero_mode_weight: float = 0.0  # extra weight of α_0
 
     def penalty_at(
@@ -40,6 +41,10 @@ class AutoencoderLoss:
     ) -> float:
         """λ_μ at a point of the training."""
         return self.penalty_weight * (min(1.0, progress / self.penalty_ramp) if self.penalty_ramp else 1.0)
+
+    def lattice_at(self, progress: float) -> float:
+        """The lattice's weight at a point of the training."""
+        return self.lattice_weight * (min(1.0, progress / self.lattice_ramp) if self.lattice_ramp else 1.0)
 
 # %% ../../nbs/api/config/01_configuration.ipynb #0e6f9ce6
 @dataclass(frozen=True)

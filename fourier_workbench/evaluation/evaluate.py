@@ -44,7 +44,7 @@ from fourier_workbench.evaluation.structures import (
 )
 from .uniqueness import STRICT, match_samples
 from .workers import Workers
-from ..files import write_json
+from ..files import atomic_write, write_json
 from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
@@ -95,7 +95,8 @@ class EvaluationReport:
         paths = [folder / name for name in ("structures.parquet", "metrics.json", "funnel.json", "summary.json")]
         rates, apart = (json.loads(table.to_json(orient="records")) for table in (self.rates, self.distances))
         whole = {"funnel": self.funnel, "rates": rates, "distances": apart, "facts": self.facts}
-        self.structures.to_parquet(paths[0], index=False)
+        with atomic_write(paths[0]) as temporary:
+            self.structures.to_parquet(temporary, index=False)
         for path, content in zip(paths[1:], (rates, self.funnel, whole), strict=True):
             write_json(path, content)
         return paths

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from ..crystal import Crystal
 from .context import EvaluationContext, digest
@@ -17,7 +20,8 @@ from ..matching.structure_matcher import is_match
 
 # %% auto #0
 __all__ = ['STRICT', 'MATCH', 'TIGHT', 'MatchQuery', 'CANDIDATES', 'MatchIndex', 'BLOCK', 'References', 'first_match', 'is_same',
-           'Failure', 'first_matches', 'reduce_cells', 'MatchResult', 'match_samples', 'find_matches', 'match_pairs']
+           'Failure', 'first_matches', 'reduce_to_lists', 'reduce_cells', 'MatchResult', 'match_samples',
+           'find_matches', 'match_pairs']
 
 # %% ../../nbs/api/evaluation/03_uniqueness_and_novelty.ipynb #e4346d49
 STRICT = Tolerance(0.1, 0.3, 5.0)  # unique and novel, stricter
@@ -73,10 +77,16 @@ def _query_key(query: MatchQuery) -> str:
     return digest(tolerance, *(array.tobytes() for array in arrays))
 
 
+def reduce_to_lists(crystal: Crystal) -> list[list[Any]]:
+    """`reduce_cell` as lists: lattice, numbers, coordinates. A cache holds JSON."""
+    cell = reduce_cell(crystal)
+    return [cell.lattice.tolist(), cell.numbers.tolist(), cell.frac_coords.tolist()]
+
+
 def reduce_cells(context: EvaluationContext, crystals: Sequence[Crystal]) -> list[ReducedCell | Failure]:
     """The reduced cell of each crystal, or why there is none."""
-    outcomes = context.workers.run(reduce_cell, crystals, label="reducing" if context.progress else None)
-    return [Failure(outcome.failure) if outcome.failure else outcome.value for outcome in outcomes]
+    outcomes = context.run(reduce_to_lists, crystals, [digest(crystal) for crystal in crystals], "reducing")
+    return [Failure(outcome.failure) if outcome.failure else ReducedCell(*map(np.array, outcome.value)) for outcome in outcomes]
 
 # %% ../../nbs/api/evaluation/03_uniqueness_and_novelty.ipynb #b103efa1
 @dataclass

@@ -19,12 +19,13 @@ from jaxtyping import Complex64
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..checkpoints import load_autoencoder, load_diffuser
+from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
 from ..errors import CheckpointError, RecipeError
+from ..files import read_json
 from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
 from ..model.diffuser import Diffuser
@@ -301,7 +302,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _find_recipe(folders: Sequence[Path]) -> Recipe:
-    """The recipe beside the weights, or of the run that made them."""
+    """The recipe beside the weights, of the run that made them, or recorded with them."""
     for path in (folder / name for folder in folders for name in ("recipe.json", "config.json", "run.json")):
         if path.is_file():
             try:
@@ -309,7 +310,10 @@ def _find_recipe(folders: Sequence[Path]) -> Recipe:
                 return Recipe.from_json(json.dumps(content.get("recipe", content)))
             except (ValueError, AttributeError) as error:
                 raise CheckpointError(f"{path} holds no recipe ({error}); use a folder written by a training run") from error
-    raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
+    recorded = read_json(folders[0] / "autoencoder.json").get("recipe")
+    if recorded is None:
+        raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
+    return Recipe.from_json(json.dumps(recorded))
 
 
 def load_generator(directory_or_name: Path | str) -> Generator:
@@ -328,4 +332,6 @@ def load_generator(directory_or_name: Path | str) -> Generator:
         diffuser, schedule = load_diffuser(folders[0])
     if (folders[0] / "guide.json").is_file():
         guide, _ = load_diffuser(folders[0], "guide")
-    return Generator(autoencoder, diffuser, schedule, _find_recipe([folders[0], path]), path, guide)
+    recipe = _find_recipe([folders[0], path])
+    check_recipe(folders[0], recipe)
+    return Generator(autoencoder, diffuser, schedule, recipe, path, guide)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'training_crystals', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_crystals', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints import load_autoencoder, load_diffuser
+from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
 from ..config.schema import Recipe
 from ..data.batches import CrystalDataset
 from ..data.corpus import Corpus
@@ -42,6 +42,16 @@ if TYPE_CHECKING:  # loading Fabric takes over a second, which only training sho
 def run_identity(recipe: Recipe, corpus: Any) -> dict[str, Any]:
     """Recipe and corpus: a checkpoint is resumed only where both are the same."""
     return {"recipe": json.loads(recipe.to_json()), "corpus_hash": getattr(corpus, "hash", None)}
+
+
+def record_run(run: RunDirectory, recipe: Recipe, corpus: Any, trainer: Trainer) -> None:
+    """Write recipe.json and config.json, from the main process; raises `CheckpointError` for a directory of another run."""
+    trainer.checkpointer.check()
+    check_recipe(run.weights, recipe)
+    if trainer.stage.fabric.is_global_zero:
+        about = run_identity(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
+        recipe.to_json(run.path / "recipe.json")
+        write_json(run.path / "config.json", about)
 
 
 def training_crystals(
@@ -75,8 +85,9 @@ def fit_autoencoder(
     """
     run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
     stage = AutoencoderTraining(recipe, training_crystals(corpus, recipe), fabric)
-    finished = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=Monitor(run, stage, callback)).run()
-    return stage.averaged() if finished else None
+    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=Monitor(run, stage, callback))
+    record_run(run, recipe, corpus, trainer)
+    return stage.averaged() if trainer.run() else None
 
 # %% ../../nbs/api/training/07_fit.ipynb #fb7f0d4f
 def fit_diffuser(
@@ -93,7 +104,9 @@ def fit_diffuser(
         raise RecipeError(f"recipe {recipe.name} has no diffuser; choose another")
     run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
     stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), training_crystals(corpus, recipe), fabric)
-    if not Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback).run():
+    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+    record_run(run, recipe, corpus, trainer)
+    if not trainer.run():
         return None
     if recipe.fine_tune is not None:
         return fine_tune(recipe, corpus, directory, fabric=fabric, progress=progress, callback=callback)
@@ -120,7 +133,9 @@ def fine_tune(
                     guide_at=0.0, guidance=1.0)
     trained, _ = load_diffuser(weights)
     stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained)
-    if not Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback).run():
+    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+    record_run(run, recipe, corpus, trainer)
+    if not trainer.run():
         return None
     return stage.averaged(), stage.schedule.cpu()
 
@@ -151,12 +166,8 @@ def fit(
 ) -> bool:
     """Train all stages of a recipe; False when it was stopped. Raises as `fit_autoencoder`."""
     run, plan = RunDirectory(directory), layout(devices, nodes, recipe.smallest_batch)
-    if is_main_process():
-        recipe.to_json(run.path / "recipe.json")
-        about = run_identity(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
-        write_json(run.path / "config.json", about)
-        if progress:
-            print_cost(recipe, plan.world)
+    if progress and is_main_process():
+        print_cost(recipe, plan.world)
     if plan.world == 1:
         done = _fit_stages(recipe, corpus, directory, progress=progress, callback=callback)
     elif callback is not None or not isinstance(corpus, Corpus):

@@ -62,8 +62,9 @@ def autoencoder_loss(
     four, zero_mode = (squared * weights).sum(-1).mean(-1), squared[..., zero].mean(-1)
     ce = F.cross_entropy(out.species_logits.flatten(0, 1), species.flatten())
     lat, joint = lattice_error(out.lattice - lattice, model.lattice_std, loss.lattice_form), loss.lattice_form == "joint"
-    rec = torch.sqrt(four + loss.zero_mode_weight * zero_mode + (loss.lattice_weight * lat if joint else 0) + 1e-12).mean()
-    rec = rec if joint else rec + loss.lattice_weight * lat.mean()
+    weight = loss.lattice_at(progress)
+    rec = torch.sqrt(four + loss.zero_mode_weight * zero_mode + (weight * lat if joint else 0) + 1e-12).mean()
+    rec = rec if joint else rec + weight * lat.mean()
     regulariser = model.ladder.penalty if loss.penalty == "ratio" else model.ladder.divergence
     penalty = regulariser(mean).mean()
     total = loss.species_weight * ce + rec + loss.penalty_at(progress) * penalty

@@ -5,6 +5,7 @@
 # %% ../../nbs/api/training/05_stages.ipynb #6cc49c8b
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -96,7 +97,7 @@ class AutoencoderTraining(OptimisedModel):
     name = "autoencoder"
 
     def __init__(self, recipe: Recipe, crystals: CrystalDataset, fabric: Fabric):
-        self.stage, self.seed, self.steps = recipe.autoencoder, recipe.seed, recipe.autoencoder.steps
+        self.recipe, self.stage, self.seed, self.steps = recipe, recipe.autoencoder, recipe.seed, recipe.autoencoder.steps
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = Autoencoder(self.stage.model).to(fabric.device)
@@ -164,7 +165,8 @@ class AutoencoderTraining(OptimisedModel):
         """Write the averaged weights."""
         model = self.averaged()
         model.lattice_strain.fill_(lattice_strain(model.to(self.fabric.device), self.crystals, self.seed))
-        save_autoencoder(directory.weights, model, {"steps": self.steps, "lattice_strain": float(model.lattice_strain)})
+        about = {"steps": self.steps, "lattice_strain": float(model.lattice_strain), "recipe": json.loads(self.recipe.to_json())}
+        save_autoencoder(directory.weights, model, about)
 
 # %% ../../nbs/api/training/05_stages.ipynb #e7704380
 class DiffuserTraining(OptimisedModel):
@@ -176,7 +178,7 @@ class DiffuserTraining(OptimisedModel):
         crystals: CrystalDataset, fabric: Fabric, name: str = "diffuser",
         start: Diffuser | None = None,  # trained; its weights and τ are where fine-tuning starts
     ):
-        self.name, self.stage, self.seed, self.steps = name, stage, recipe.seed, stage.steps
+        self.recipe, self.name, self.stage, self.seed, self.steps = recipe, name, stage, recipe.seed, stage.steps
         self.latents = LatentCache(autoencoder.to(fabric.device), crystals.to(fabric.device), recipe, fabric)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)
@@ -258,9 +260,9 @@ class DiffuserTraining(OptimisedModel):
 
     def finish(self, directory: RunDirectory) -> None:
         """Write the averaged weights, and the guide where there is one."""
+        about = {"stage": self.name, "recipe": json.loads(self.recipe.to_json())}
         if self.guide is not None:  # first: where there is a diffuser, its guide must be
             guide = Diffuser(self.stage.model)
             guide.load_state_dict(self.guide)
-            about = {"steps": self.guide_steps, "stage": self.name}
-            save_diffuser(directory.weights, guide.eval(), self.schedule, about, "guide")
-        save_diffuser(directory.weights, self.averaged(), self.schedule, {"steps": self.steps, "stage": self.name})
+            save_diffuser(directory.weights, guide.eval(), self.schedule, {**about, "steps": self.guide_steps}, "guide")
+        save_diffuser(directory.weights, self.averaged(), self.schedule, {**about, "steps": self.steps})

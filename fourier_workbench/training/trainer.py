@@ -25,13 +25,13 @@ from ..checkpoints import load_latest, save_checkpoint
 from ..config.schema import OptimiserConfig, Recipe
 from ..data.batches import batch_indices
 from ..errors import CheckpointError, RecipeError, RunError
-from ..files import RunDirectory
+from ..files import RunDirectory, read_json
 from ..model.execution import ExecutionConfig
 from .losses import PHI_EDGES
 
 # %% auto #0
-__all__ = ['BatchOrder', 'Stage', 'same_training', 'Checkpointer', 'with_roots', 'MetricLogger', 'stop_on_sigterm', 'RunControl',
-           'Trainer']
+__all__ = ['FIRST_SAVE', 'BatchOrder', 'Stage', 'same_training', 'Checkpointer', 'with_roots', 'MetricLogger', 'stop_on_sigterm',
+           'RunControl', 'Trainer']
 
 # %% ../../nbs/api/training/04_trainer.ipynb #9bef41f7
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -114,13 +114,21 @@ class Checkpointer:
         if not self.path.with_suffix(".json").is_file():
             return 0
         tensors, meta = load_latest(self.path, self.stage.name)
-        for key, value in self.about.items():
+        self.check(meta)
+        self.stage.load(tensors, meta)
+        return int(meta["step"])
+
+    def check(
+        self,
+        meta: dict[str, Any] | None = None,  # description of a checkpoint; default: of the latest, where there is one
+    ) -> None:
+        """Raise `CheckpointError` when the checkpoint was made with another recipe or corpus."""
+        meta = read_json(self.path.with_suffix(".json")) if meta is None else meta
+        for key, value in self.about.items() if meta else ():
             found = meta.get(key)
             if found != value and not (key == "recipe" and isinstance(found, dict) and same_training(found, value)):
                 raise CheckpointError(f"{self.path}.json was made with another {key.replace('_', ' ')}; "
                                       "use another run directory, or delete this one")
-        self.stage.load(tensors, meta)
-        return int(meta["step"])
 
 # %% ../../nbs/api/training/04_trainer.ipynb #8d43bee8
 def with_roots(mean: dict[str, float]) -> dict[str, Any]:
@@ -225,6 +233,9 @@ class RunControl:
         return command if command == "stop" else seen
 
 # %% ../../nbs/api/training/04_trainer.ipynb #5af6a292
+FIRST_SAVE = 5.0  # seconds until the first checkpoint of a process; the next ones take twice as long each, up to `save_every`
+
+
 class Trainer:
     """Runs a stage in a run directory."""
 
@@ -233,7 +244,7 @@ class Trainer:
         about: dict[str, Any],  # what a resumed run must agree on: recipe and corpus
         *,
         log_every: int = 20,  # steps
-        save_every: float = 60.0,  # seconds
+        save_every: float = 60.0,  # seconds between checkpoints; the first ones come sooner
         progress: bool = True,  # show a progress bar
         callback: Callable[[Stage, int], None] | None = None,  # called after each step
     ):
@@ -250,7 +261,7 @@ class Trainer:
         logger.rewind(done)
         hidden = not (self.progress and stage.fabric.is_global_zero)
         bar = tqdm(total=stage.steps, initial=done, desc=stage.name, unit="step", disable=hidden)
-        saved = time.perf_counter()
+        saved, wait = time.perf_counter(), min(FIRST_SAVE, self.save_every)
         try:
             with bar, stop_on_sigterm(self.directory):
                 control.report("running", done)
@@ -273,9 +284,9 @@ class Trainer:
                         bar.set_postfix(loss=f"{mean['loss']:.3f}", refresh=False)
                     if self.callback is not None:
                         self.callback(stage, done)
-                    if time.perf_counter() - saved > self.save_every:
+                    if time.perf_counter() - saved > wait:
                         checkpointer.save(done)
-                        saved = time.perf_counter()
+                        saved, wait = time.perf_counter(), min(2 * wait, self.save_every)
                 checkpointer.save(done)
             if stage.fabric.is_global_zero:
                 stage.finish(self.directory)
