@@ -3,8 +3,9 @@
     python benchmarks/reading.py                                # this version, all formats
     python benchmarks/reading.py --beside PATH                  # and that of another checkout: the ratio, in one run
 
-Writes the same crystals (pymatgen's prototypes) as CIF with and without symmetry, POSCAR, extended XYZ, CSV and JSON, and reads each
-folder in a fresh process, the versions in turn, three times; the best time of each counts. Machines differ: only ratios are results.
+Writes the same crystals (pymatgen's prototypes) as CIF with and without symmetry, POSCAR, extended XYZ, CSV and JSON. Each
+folder is read in fresh processes, by the versions in turn; the best of three times counts, in seconds of the processor. Machines
+differ: only ratios are results.
 """
 
 import argparse
