@@ -19,6 +19,7 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from pymatgen.util.string import unicodeify
 
+from .arguments import LIMITS
 from .cif import CifArrays, block_arrays, is_full, parse_cif
 from .errors import CrystalError
 from .files import decode_text
@@ -286,9 +287,9 @@ def _cif_text(crystal: Crystal) -> str:
 
 # %% ../nbs/api/core/03_crystal.ipynb #e5acf0c6
 def check_symprec(symprec: float) -> None:
-    """Raise `CrystalError` unless `symprec` is positive; spglib would abort the process."""
-    if not symprec > 0:
-        raise CrystalError(f"symprec must be a positive number of Å; got {symprec}", "symprec")
+    """Raise `CrystalError` unless `symprec` is positive and at most 5 Å; spglib would abort the process."""
+    if symprec not in LIMITS["symprec"]:
+        raise CrystalError(f"symprec must be {LIMITS['symprec']} Å; got {symprec}", "symprec")
 
 
 def _standard(crystal: Crystal, symprec: float) -> Crystal:

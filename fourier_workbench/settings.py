@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from .arguments import check_arguments
 from .errors import SettingsError
 
-# %% ../nbs/api/core/01_errors_settings_files.ipynb #5987a5a4
+# %% ../nbs/api/core/01_errors_settings_files.ipynb #54f4fb2d
 @dataclass(frozen=True)
 class ReadingLimits:
     """The most that a file of crystals may ask for. Entries beyond a limit are rejected under the reason `limit`."""
@@ -48,7 +49,7 @@ def find_settings(start: Path | str | None = None) -> Path | None:
     package = Path(__file__).resolve().parent if "__file__" in globals() else here
     for folder in (here, *here.parents, package, package.parent):
         path = folder / "settings.ini"
-        if path.is_file() and "[workbench]" in path.read_text(encoding="utf-8"):
+        if path.is_file() and "[workbench]" in path.read_text(encoding="utf-8", errors="replace"):
             return path
     return None
 
@@ -56,7 +57,7 @@ def find_settings(start: Path | str | None = None) -> Path | None:
 def load_settings(start: Path | str | None = None) -> Settings:
     """Settings that apply in folder `start`. Relative folders are relative to the file in which they are written.
 
-    Raises `SettingsError` for a malformed file, an unknown key, or a seed that is not an integer.
+    Raises `SettingsError` for a malformed file, an unknown key, or a seed that is not a whole number within its limits.
     """
     path = find_settings(start)
     if path is None:
@@ -68,7 +69,8 @@ def load_settings(start: Path | str | None = None) -> Settings:
         seed = section.getint("seed", fallback=0)
         limits: dict[str, Any] = {f.name: float(section[f.name]) for f in fields(ReadingLimits) if f.name in section}
     except (ConfigParserError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}; correct the file") from error
+        raise SettingsError(f"{path}: {' '.join(str(error).split())}; correct the file") from error
+    check_arguments(SettingsError, seed=seed)
     unknown = set(section) - set(parser.defaults()) - {"data", "runs", "seed", "recipe"} - set(limits)
     if unknown:
         raise SettingsError(f"{path}: unknown key in [workbench]: {', '.join(sorted(unknown))}; remove it")
