@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex64, Int64
 from torch import Tensor
 
-from ..arguments import LIMITS, check_arguments, check_choice
+from ..arguments import Whole, check_arguments, check_choice
 from ..errors import RepresentationError
 
 # %% ../../nbs/api/representation/01_lattice_and_basis.ipynb #ed01b1a5
@@ -105,9 +105,11 @@ class FourierBasis:
 def check_grid(
     grid: int,  # nodes along each axis of the cell
     basis: FourierBasis | None = None,  # wave vectors that the grid has to resolve
+    *, finest: int = 240,  # largest grid; a table of its nodes must fit into memory
 ) -> None:
     """Raise `RepresentationError` unless `grid` is a positive multiple of 24 that resolves `basis`."""
-    if grid not in LIMITS["grid"] or grid % 24:
-        raise RepresentationError(f"grid must be a multiple of 24 (use 24 or 48), {LIMITS['grid']}; got {str(grid)[:50]}")
+    allowed = Whole(24, finest)
+    if grid not in allowed or grid % 24:
+        raise RepresentationError(f"grid must be a multiple of 24 (use 24 or 48), {allowed}; got {str(grid)[:50]}")
     if basis is not None and basis.bpd > grid:
         raise RepresentationError(f"a grid of {grid} cannot resolve {basis.bpd} modes per direction; use a finer grid")

@@ -31,7 +31,7 @@ def snap(
 
     Values within 1e-6 of a tie count as ties, so that the result does not depend on the last bit of a sum.
     """
-    check_grid(grid)
+    check_grid(grid, finest=65_520)  # coordinates are stored on so fine a grid
     if isinstance(frac_coords, Tensor):
         return torch.round(torch.round(frac_coords.double() * grid, decimals=6)).long() % grid
     return np.rint(np.round(np.asarray(frac_coords, dtype=np.float64) * grid, 6)).astype(np.int64) % grid
