@@ -311,7 +311,7 @@ class Explorer(View):
 
 
 def explore(
-    source: Crystal | GridSymmetry | SampleResult,  # samples bring their own symmetry operations
+    crystal: Crystal | GridSymmetry | SampleResult,  # samples bring their own symmetry operations
     bpd: int = 9,  # basis functions per dimension
     sigmas: float = 2.0,  # isolevel, in standard deviations above the mean
     grid: int = 48,  # grid nodes per dimension
@@ -325,7 +325,7 @@ def explore(
     if unknown := set(shown) - {field.name for field in fields(Shown)}:
         known = ", ".join(field.name for field in fields(Shown))
         raise ViewError(f"the explorer has no setting {sorted(unknown)[0]!r}; choose from {known}")
-    one = sample_symmetry(source, index) if isinstance(source, SampleResult) else source
+    one = sample_symmetry(crystal, index) if isinstance(crystal, SampleResult) else crystal
     return Explorer(one, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme)
 
 
