@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -23,9 +25,10 @@ from torch import Tensor, nn
 from .config.schema import Recipe
 from .diffusion.noise import InformationMatchedSchedule
 from .errors import CheckpointError
-from .files import read_json
+from .files import read_json, writing
 from .model.autoencoder import Autoencoder, AutoencoderConfig
 from .model.diffuser import Diffuser, DiffuserConfig
+from .representation.basis import FourierBasis
 
 # %% auto #0
 __all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'load_autoencoder',
@@ -45,6 +48,16 @@ def _sha256(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save_tensors(tensors: dict[str, Shaped[Tensor, "..."]], path: Path) -> None:
+    """Write tensors; an `OSError` also where safetensors raises an error of its own, as on a full disk."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from error
+    path.chmod(0o644)  # safetensors makes files private; checkpoints are shared
 
 
 def _hard_link(source: Path, target: Path) -> None:
@@ -70,17 +83,22 @@ def save_checkpoint(
     With `keep`, either the new pair or the previous one is whole at every moment.
     """
     data, about = _pair(path)
-    data.parent.mkdir(parents=True, exist_ok=True)
+    with writing(data):
+        data.parent.mkdir(parents=True, exist_ok=True)
     new_data, new_about = (file.with_name(f".{file.name}.{os.getpid()}") for file in (data, about))
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, new_data)
-    new_data.chmod(0o644)  # safetensors makes files private; checkpoints are shared
-    description = {"format": FORMAT, "kind": kind, "sha256": _sha256(new_data), **meta}
-    new_about.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    if keep and data.is_file() and about.is_file():
-        for old in (data, about):
-            _hard_link(old, old.with_name(f"{Path(path).name}.previous{old.suffix}"))
-    os.replace(new_data, data)
-    os.replace(new_about, about)
+    try:
+        with writing(data):
+            _save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, new_data)
+            description = {"format": FORMAT, "kind": kind, "sha256": _sha256(new_data), **meta}
+            new_about.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            if keep and data.is_file() and about.is_file():
+                for old in (data, about):
+                    _hard_link(old, old.with_name(f"{Path(path).name}.previous{old.suffix}"))
+            os.replace(new_data, data)
+            os.replace(new_about, about)
+    finally:  # on a full disk what was begun must not fill it further
+        for left in (new_data, new_about):
+            left.unlink(missing_ok=True)
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #de554ac3
 def load_checkpoint(
@@ -94,14 +112,14 @@ def load_checkpoint(
     try:
         meta = json.loads(about.read_text(encoding="utf-8"))
         version, found = meta["format"], meta["kind"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"{about} does not describe a checkpoint; use a folder written by a training run") from error
     if version != FORMAT:
-        raise CheckpointError(f"{about} has format {version}, this version reads {FORMAT}; update fourier_workbench")
+        raise CheckpointError(f"{about} has format {str(version)[:20]}, this version reads {FORMAT}; update fourier_workbench")
     if not isinstance(meta.get("sha256"), str):
         raise CheckpointError(f"{about} lacks the hash of {data.name}; take an older checkpoint")
     if found != kind:
-        raise CheckpointError(f"{about} holds a checkpoint of kind {found}, not {kind}; give another folder")
+        raise CheckpointError(f"{about} holds a checkpoint of kind {str(found)[:40]}, not {kind}; give another folder")
     if _sha256(data) != meta["sha256"]:
         raise CheckpointError(f"{data} is damaged (its hash differs from {about.name}); take an older checkpoint")
     try:
@@ -142,16 +160,34 @@ def save_diffuser(
     save_checkpoint(Path(folder) / name, "diffuser", tensors, {"config": config, **(meta or {})})
 
 
+def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig) -> int:
+    """A lower bound of the numbers in the weights of a model, without building it."""
+    shape, channels, maps = config.transformer, math.prod(config.ladder_shape), 0
+    if isinstance(config, AutoencoderConfig):
+        modes = len(FourierBasis(config.bpd, config.truncation))
+    else:
+        modes = len(FourierBasis(config.scratch_bpd, config.scratch_truncation)) if config.scratch_bpd else 0
+        maps = 2 * channels * shape.d_model if config.token_maps else 0
+    return shape.n_layers * shape.d_model * (shape.d_model + shape.d_hidden) + modes // 2 * shape.d_model + maps + channels
+
+
 def _build(model_type: Any, config_type: Any, meta: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Any:
-    """The model of a checkpoint in evaluation mode; configuration and weights must fit exactly."""
+    """The model of a checkpoint in evaluation mode; configuration and weights must fit exactly, and weights be finite."""
     try:
-        model: nn.Module = model_type(TypeAdapter(config_type).validate_python(meta["config"]))
+        config = TypeAdapter(config_type).validate_python(meta["config"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}.json: its configuration cannot be built; take another checkpoint") from error
+    misfit = CheckpointError(f"{path}: the weights do not fit their configuration; take another checkpoint")
+    if _fewest_numbers(config) > sum(t.numel() for t in tensors.values()):  # it may promise more than fits into memory
+        raise misfit
+    wrong = [name for name, t in tensors.items() if (t.is_floating_point() or t.is_complex()) and not torch.isfinite(t).all()]
+    if wrong:
+        raise CheckpointError(f"{path}.safetensors: {wrong[0]} is not finite everywhere; take another checkpoint")
+    model: nn.Module = model_type(config)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: the weights do not fit their configuration; take another checkpoint") from error
+        raise misfit from error
     return model.eval()
 
 
@@ -172,6 +208,8 @@ def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser,
     if log_sigma is None:
         raise CheckpointError(f"{path}.safetensors lacks the schedule; take another checkpoint")
     model: Diffuser = _build(Diffuser, DiffuserConfig, meta, tensors, path)
+    if log_sigma.shape != model.tau.shape or not torch.isfinite(log_sigma).all() or not (model.tau > 0).all():
+        raise CheckpointError(f"{path}.safetensors: its schedule is not of this ladder; take another checkpoint")
     return model, InformationMatchedSchedule(model.tau, log_sigma)
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #23b9e78a

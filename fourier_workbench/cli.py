@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'argument_comments', 'library_comments', 'command', 'prepare', 'train', 'sample', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
+__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'library_comments', 'command', 'prepare', 'train', 'sample', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
@@ -14,6 +14,7 @@ import io
 import os
 import sys
 import tokenize
+import traceback
 from collections.abc import Callable
 from importlib.resources import files
 from importlib.util import find_spec
@@ -22,8 +23,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .errors import WorkbenchError
+from .errors import SettingsError, WorkbenchError
+from .files import writable_folder
 from .settings import load_settings
+from .threads import available_cores
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #8dc29fc5
 COMMANDS: dict[str, Callable[..., None]] = {}
@@ -93,10 +96,11 @@ def prepare(
     recovery: Literal["paper", "robust", "none"] = "robust",  # drop crystals that this method cannot recover; none keeps them
     shear: bool = False, elements: Literal["paper", "all"] = "paper", hull: Path | None = None,
     max_sites: int | None = None,  # drop larger cells
-    limit: int | None = None, workers: int = os.cpu_count() or 1, scheduler: str | None = None,
+    limit: int | None = None, workers: int = available_cores(), scheduler: str | None = None,
 ) -> None:
     """Filter, deduplicate and split crystals into a corpus."""
     from fourier_workbench.data import prepare_corpus
+    from fourier_workbench.errors import CorpusError
     from fourier_workbench.representation import FourierBasis
 
     corpus = prepare_corpus(source, out, FourierBasis(bpd, truncation), grid, workers=workers, cell=cell, split=split,
@@ -106,6 +110,8 @@ def prepare(
     print(f"{funnel['in']} in, {funnel['kept']} kept in {out}")
     for reason, n in funnel["rejected"].items():
         print(f"  {reason:<24}{n:>9}")
+    if not funnel["kept"]:
+        raise CorpusError(f"nothing was kept in {out}; choose another source, or other filters by the reasons above")
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #9e8adf58
 @command("training.fitting:fit")
@@ -120,19 +126,19 @@ def train(
     nodes: int | None = None,  # in a SLURM job prepend srun; with --detach it is called for you
 ) -> None:
     """Train all stages of a recipe."""
+    from fourier_workbench.arguments import check_options
     from fourier_workbench.data import Corpus
     from fourier_workbench.errors import RunError
     from fourier_workbench.runs.worker import claim_directory, train_stages
     from fourier_workbench.training import Run, get_recipe, override
 
-    chosen = get_recipe(recipe or load_settings().recipe)
+    check_options(RunError, devices=devices, nodes=nodes)
+    chosen = get_recipe(load_settings().recipe if recipe is None else recipe)
     chosen = chosen if seed is None else override(chosen, seed=seed)
     prepared = Corpus(corpus)
     if detach:
         print(f"{Run.start(chosen, prepared, run, devices, nodes or 1)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
         return
-    if run.exists() and not run.is_dir():
-        raise RunError(f"{run} is a file; give a directory for the run")
     with claim_directory(run):
         done = train_stages(chosen, prepared, run, devices, nodes)
     if not done:
@@ -183,7 +189,7 @@ def evaluate(
     out: Path | None = None,  # directory for the results, by default beside the samples; repeat the command to resume
     /, reference: Path | None = None, target: Path | None = None, compare: int = 1000, coverage: int = 0,
     thresholds: Literal["MP-20", "Perov-5", "Carbon-24"] = "MP-20",  # CDVAE's thresholds for coverage on this data set
-    workers: int = os.cpu_count() or 1, limit: float = 20.0, seed: int = 0,
+    workers: int = available_cores(), limit: float = 20.0, seed: int = 0,
     energies: Literal["none", "chgnet", "sevennet"] = "none",  # relax all samples with this potential and judge their stability
     hull: str = "self",
 ) -> None:
@@ -196,8 +202,9 @@ def evaluate(
 
     samples = samples.resolve()  # the current folder has no name of its own
     out = out or samples.with_name(samples.name + "-evaluation")
-    if out.exists() and not out.is_dir():
-        raise EvaluationError(f"{out} is a file; give a directory for the results")
+    if not samples.exists():
+        raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
+    writable_folder(out)
     with claim_folder(out, EvaluationError):
         report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
                        workers=workers, limit=limit, seed=seed, directory=out,
@@ -224,17 +231,22 @@ def reproduce(
     predict: bool = False,  # run nothing; print what the paper's own scale would take
     bpd: int = 9,  # Fourier modes per direction, where the data are not prepared yet
     limit: int | None = None,  # take the first entries of a source only
-    workers: int = os.cpu_count() or 1,  # processes that prepare the data
+    workers: int = available_cores(),  # processes that prepare the data
 ) -> None:
     """Run a table of the paper at a chosen scale and print its values beside the paper's."""
+    from fourier_workbench.config.paper_tables import paper_table
     from fourier_workbench.reproduction.data_tables import DATA_NAMES, data_table
     from fourier_workbench.reproduction.downscale import Scale
     from fourier_workbench.reproduction.reproduce import prepared
     from fourier_workbench.reproduction.reproduce import reproduce as run_table
 
+    writable_folder(out)
     if table in DATA_NAMES:
         result = data_table(table, data, out, limit, workers)
     else:
+        chosen = paper_table(table)
+        for row in rows:  # what does not exist is said before data are prepared
+            chosen.row(row)
         scale = Scale(steps, pretraining_steps, diffuser_steps, width, batch_size, half_space, seeds)
         corpus = None if predict else prepared(data, out, bpd, limit, workers)
         result = run_table(table, out, corpus, scale, rows=rows, on_row=lambda row: print(f"{row['row']}: {row['status']}"))
@@ -250,7 +262,7 @@ def demo(
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
     cell: Literal["given", "niggli", "standard"] = "given",  # as for `prepare`
-    workers: int = os.cpu_count() or 1,
+    workers: int = available_cores(),
     devices: Devices = None,  # processes that share every training batch; by default one per GPU, or per CPU core
 ) -> None:
     """Prepare, train, sample, evaluate, and write an offline report."""
@@ -260,7 +272,8 @@ def demo(
 
     start, settings = time.perf_counter(), load_settings()
     folder = out or settings.runs / "demo"
-    verdict = run_demo(folder, corpus, recipe or settings.recipe, n=n, seed=settings.seed if seed is None else seed, cell=cell,
+    chosen = settings.recipe if recipe is None else recipe
+    verdict = run_demo(folder, corpus, chosen, n=n, seed=settings.seed if seed is None else seed, cell=cell,
                        workers=workers, processes=devices, viewer_js=_viewer())
     print(f"\n{verdict}\n\nseconds")
     for name, took in Stopwatch(folder / "timings.json").seconds.items():
@@ -292,18 +305,39 @@ def _viewer() -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #08ea3f2e
+TRACEBACK = "FOURIER_WORKBENCH_TRACEBACK"  # environment variable: set it to see where an unexpected error came from
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an error that no part of the package foresaw."""
+    words = " ".join(str(error).split())[:200]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in words:
+        return f"not enough memory ({words[:80]}); take smaller batches, fewer workers or a smaller model"
+    here = [frame for frame in traceback.extract_tb(error.__traceback__) if PACKAGE.name in frame.filename][-1:]
+    where = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in here)
+    return f"unexpected {type(error).__name__}{where}: {words}; please report it with the output under {TRACEBACK}=1"
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run a command: 0 when it succeeded, 2 with one line when it could not, 130 when interrupted."""
+    """Run a command: 0 when it succeeded, 2 with one line when it could not, 130 when interrupted, 1 when surprised."""
     try:
+        if any("\0" in word for word in argv or ()):
+            raise SettingsError("an argument holds a null character; remove it")
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fwb", args=argv,
                                              description="Crystals generated in reciprocal space.")
     except WorkbenchError as error:
         print(f"fwb: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a directory without permission to write
-        print(f"fwb: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        where = f": {str(error.filename)[:200]}" if error.filename else ""
+        print(f"fwb: {error.strerror or error}{where}; give another file or folder", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nfwb: interrupted; repeat the command to resume", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"fwb: {_unexpected(error)}", file=sys.stderr)
+        return 1
     return 0

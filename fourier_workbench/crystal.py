@@ -22,6 +22,7 @@ from pymatgen.io.cif import CifParser
 from pymatgen.optimization.neighbors import find_points_in_spheres
 from pymatgen.util.string import unicodeify
 
+from .arguments import LIMITS
 from .errors import CrystalError
 
 # %% auto #0
@@ -281,9 +282,9 @@ def _cif_text(crystal: Crystal) -> str:
 
 # %% ../nbs/api/core/02_crystal.ipynb #e5acf0c6
 def check_symprec(symprec: float) -> None:
-    """Raise `CrystalError` unless `symprec` is positive; spglib would abort the process."""
-    if not symprec > 0:
-        raise CrystalError(f"symprec must be a positive number of Å; got {symprec}", "symprec")
+    """Raise `CrystalError` unless `symprec` is positive and at most 5 Å; spglib would abort the process."""
+    if symprec not in LIMITS["symprec"]:
+        raise CrystalError(f"symprec must be {LIMITS['symprec']} Å; got {symprec}", "symprec")
 
 
 def _standard(crystal: Crystal, symprec: float) -> Crystal:

@@ -9,7 +9,6 @@ __all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #dd35d159
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from .arguments import check_arguments, check_options
 from .config.recipes import Recipe, get_recipe
 from .crystal import describe
 from .data import Corpus, prepare_corpus
@@ -43,12 +43,13 @@ from fourier_workbench.evaluation.report.html import (
 )
 from .evaluation.statistics import distances
 from .evaluation.structures import available_measurements
-from .files import RunDirectory, read_json
+from .files import RunDirectory, read_json, writable_folder
 from .generation.generator import Generator, load_generator
 from .generation.samples import SampleResult, typed_table
 from .representation.basis import FourierBasis
 from .runs.run import Run, read_status
 from .runs.worker import claim_directory, train_stages
+from .threads import available_cores
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #47eba3eb
 @dataclass(frozen=True)
@@ -84,8 +85,6 @@ def _trained(
     written = folder / "recipe.json"
     if written.is_file() and Recipe.from_json(written) != recipe:
         raise RunError(f"{folder} holds a run of another recipe; give another directory, or remove {folder} first")
-    if recipe.diffuser is None:
-        raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot generate samples; choose another")
     run = RunDirectory(folder)
     if not _is_trained(run, recipe, corpus):
         with watch.part("train", add=True), claim_directory(folder):
@@ -218,9 +217,12 @@ def run_demo(
     Written: corpus/, weights/, checkpoints/, metrics.jsonl, cif/, samples.parquet, funnel.json, evaluation/, results.json,
     timings.json, report.html. Called again it continues where it was stopped.
     """
+    check_arguments(RunError, n=n, seed=seed)
+    check_options(RunError, workers=workers, processes=processes)
     recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
-    folder, workers = Path(directory), workers or os.cpu_count() or 1
-    folder.mkdir(parents=True, exist_ok=True)
+    if recipe.diffuser is None:
+        raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot generate samples; choose another")
+    folder, workers = writable_folder(directory), workers or available_cores()
     watch, model = Stopwatch(folder / "timings.json"), recipe.autoencoder.model
     with watch.part("prepare", add=not (folder / "corpus" / "manifest.json").is_file()):
         corpus = prepare_corpus(source, folder / "corpus", FourierBasis(model.bpd, model.truncation), recipe.autoencoder.grid,

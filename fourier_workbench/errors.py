@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WorkbenchError', 'CrystalError', 'SettingsError', 'SourceError', 'CorpusError', 'RepresentationError',
-           'RecoveryError', 'RecipeError', 'CheckpointError', 'RunError', 'EvaluationError']
+           'RecoveryError', 'RecipeError', 'CheckpointError', 'RunError', 'EvaluationError', 'OutputError']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #f2c72b60
 class WorkbenchError(Exception):
@@ -56,3 +56,7 @@ class RunError(WorkbenchError, RuntimeError):
 
 class EvaluationError(WorkbenchError, ValueError):
     """Samples cannot be evaluated."""
+
+
+class OutputError(WorkbenchError, OSError):
+    """A file or folder cannot be written: no permission, no room, or something else stands there."""

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['atomic_write', 'write_json', 'read_json', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['writing', 'atomic_write', 'write_json', 'writable_folder', 'read_json', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
+import errno
 import fcntl
 import json
 import os
@@ -23,7 +24,32 @@ from typing import Any
 
 import psutil
 
+from .errors import OutputError
+
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #33c0f5ab
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _output_error(what: str, error: OSError | ValueError) -> OutputError:
+    """An error in one line, with the system's number for those who tell a full disk from other reasons."""
+    number = getattr(error, "errno", None)
+    why = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    found = OutputError(f"{what}: {why}; {'make room' if number in _FULL else 'give another directory'}")
+    found.errno = number
+    return found
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, an error of the operating system becomes an `OutputError` that names `path`, which the system often does not."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise _output_error(f"cannot write {path}", error) from error
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. It replaces `path` if the block succeeds and is removed if not."""
@@ -37,15 +63,41 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically: a reader gets the old file or the new one, never a part of either."""
-    with atomic_write(path) as temporary:
+    with writing(path), atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def writable_folder(
+    path: Path | str,
+    room: float = 0,  # bytes that will be written into it
+) -> Path:
+    """The folder at `path`, made where it is missing and tried by writing a file; raises `OutputError`."""
+    folder = Path(path)
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file; give a directory")
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}"
+        try:
+            probe.write_bytes(bytes(4096))
+        finally:
+            probe.unlink(missing_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise _output_error(f"cannot write into {str(folder)[:200]!r}", error) from error
+    if free < room:
+        raise OutputError(f"{folder} has room for {free / 1e6:.0f} MB, and {room / 1e6:.0f} MB are needed; "
+                          "make room, or give another directory")
+    return folder
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or an empty dictionary if the file is missing or cannot be parsed."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -141,13 +193,13 @@ class RunDirectory:
     """Files of one training run: metrics.jsonl, status.json, control.json, checkpoints/, weights/."""
 
     def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path = writable_folder(path)
         self.checkpoints, self.weights = self.path / "checkpoints", self.path / "weights"
 
     def log(self, **values: Any) -> None:
         """Append a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        path = self.path / "metrics.jsonl"
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": time.time(), **values}) + "\n")
 
     def drop_metrics_after(self, stage: str, step: int) -> None:
@@ -160,7 +212,7 @@ class RunDirectory:
                 row = json.loads(line)
                 if row.get("stage") != stage or row.get("step", 0) <= step:
                     kept.append(line + "\n")
-        with atomic_write(path) as temporary:
+        with writing(path), atomic_write(path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 
     def set_status(self, state: str, **values: Any) -> None:

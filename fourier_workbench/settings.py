@@ -13,6 +13,7 @@ from configparser import Error as ConfigParserError
 from dataclasses import dataclass
 from pathlib import Path
 
+from .arguments import check_arguments
 from .errors import SettingsError
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #0b9fd8b2
@@ -32,7 +33,7 @@ def find_settings(start: Path | str | None = None) -> Path | None:
     package = Path(__file__).resolve().parent if "__file__" in globals() else here
     for folder in (here, *here.parents, package, package.parent):
         path = folder / "settings.ini"
-        if path.is_file() and "[workbench]" in path.read_text(encoding="utf-8"):
+        if path.is_file() and "[workbench]" in path.read_text(encoding="utf-8", errors="replace"):
             return path
     return None
 
@@ -40,7 +41,7 @@ def find_settings(start: Path | str | None = None) -> Path | None:
 def load_settings(start: Path | str | None = None) -> Settings:
     """Settings that apply in folder `start`. Relative folders are relative to the file in which they are written.
 
-    Raises `SettingsError` for a malformed file, an unknown key, or a seed that is not an integer.
+    Raises `SettingsError` for a malformed file, an unknown key, or a seed that is not a whole number within its limits.
     """
     path = find_settings(start)
     if path is None:
@@ -51,7 +52,8 @@ def load_settings(start: Path | str | None = None) -> Settings:
         section = parser["workbench"]
         seed = section.getint("seed", fallback=0)
     except (ConfigParserError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}; correct the file") from error
+        raise SettingsError(f"{path}: {' '.join(str(error).split())}; correct the file") from error
+    check_arguments(SettingsError, seed=seed)
     unknown = set(section) - set(parser.defaults()) - {"data", "runs", "seed", "recipe"}
     if unknown:
         raise SettingsError(f"{path}: unknown key in [workbench]: {', '.join(sorted(unknown))}; remove it")

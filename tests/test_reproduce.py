@@ -155,7 +155,7 @@ def test_bad_requests(corpus, tmp_path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="is a file; give a directory"):
         reproduce("table1", tmp_path / "file", None)
-    with pytest.raises(RecipeError, match="steps, batch_size and seeds must be at least 1"):
+    with pytest.raises(RecipeError, match="steps must be a whole number of at least 1"):
         Scale(steps=0)
     with pytest.raises(RecipeError, match="no table 0; give one of table1"):
         reproduce(0, tmp_path, None)

@@ -85,9 +85,9 @@ def get_recipe(
     name = str(name_or_path)
     if name in RECIPES:
         return RECIPES[name]()
-    if name.lstrip().startswith("{") or Path(name).is_file():
+    if name.lstrip().startswith("{") or (len(name) < 1000 and Path(name).is_file()):
         return Recipe.from_json(name)
     if ":" in name:
         return row_recipe(name)
-    raise RecipeError(f"no recipe {name}; give a JSON file, a row of the paper's tables as table6:TFFFF, or one of "
+    raise RecipeError(f"no recipe {name[:100]}; give a JSON file, a row of the paper's tables as table6:TFFFF, or one of "
                       f"{', '.join(RECIPES)}")

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from ..arguments import check_arguments, check_fields
 from ..errors import RecipeError
 from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
 from ..model.execution import ExecutionConfig
+from ..representation.basis import check_grid
 
 # %% auto #0
 __all__ = ['AutoencoderLoss', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'Recipe', 'override',
@@ -34,6 +36,9 @@ class AutoencoderLoss:
     lattice_form: Literal["joint", "own", "strain", "shape"] = "joint"  # the paper's; the others are terms of their own (ours)
     lattice_ramp: float = 0.0  # fraction of the steps over which the lattice's weight grows linearly from zero
     zero_mode_weight: float = 0.0  # extra weight of α_0
+
+    def __post_init__(self):
+        check_fields(RecipeError, self)
 
     def penalty_at(
         self,
@@ -64,10 +69,7 @@ class OptimiserConfig:
     clip: float | None = None  # largest norm of the gradient
 
     def __post_init__(self):
-        if self.lr <= 0 or self.lr_matrices <= 0 or self.warmup < 0:
-            raise RecipeError("learning rates must be positive and warmup must not be negative; change the optimiser")
-        if not 0 <= self.lr_final <= 1 or not 0 < self.anneal_until <= 1:
-            raise RecipeError("lr_final must lie in [0, 1] and anneal_until in (0, 1]; change the optimiser")
+        check_fields(RecipeError, self)
 
 # %% ../../nbs/api/config/01_configuration.ipynb #dd8519f9
 @dataclass(frozen=True)
@@ -89,10 +91,8 @@ class AutoencoderStage:
     ema: float = 0.0  # decay of the averaged weights; 0 for none
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size, self.prune_every) < 1:
-            raise RecipeError("steps, batch_size and prune_every must be at least 1; raise them")
-        if not 0 < self.prune_until <= 1 or not 0 <= self.ema < 1:
-            raise RecipeError("prune_until must lie in (0, 1] and ema in [0, 1); change them")
+        check_fields(RecipeError, self)
+        check_grid(self.grid)
 
     @property
     def augmentations(self) -> dict[str, bool]:
@@ -117,10 +117,9 @@ class DiffuserStage:
     guidance: float = 1.0  # weight w of autoguidance; 1 for none
 
     def __post_init__(self):
-        if min(self.steps, self.batch_size) < 1 or not 0 <= self.ema < 1 or not 0 <= self.guide_at < 1:
-            raise RecipeError("steps and batch_size must be at least 1, ema and guide_at in [0, 1); change them")
-        if self.guidance <= 0 or (self.guidance != 1 and not self.guide_at):
-            raise RecipeError("guidance must be positive, and other than 1 only with a guide; set guide_at too")
+        check_fields(RecipeError, self)
+        if self.guidance != 1 and not self.guide_at:
+            raise RecipeError(f"guidance {self.guidance:g} needs a guide, and there is none; set guide_at too, or guidance to 1")
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,9 @@ class FineTuneStage:
     batch_size: int = 8
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5, lr_final=1.0))
     e_hull_max: float = 0.1  # eV/atom above the convex hull
+
+    def __post_init__(self):
+        check_fields(RecipeError, self)
 
 # %% ../../nbs/api/config/01_configuration.ipynb #eec9bea2
 @dataclass(frozen=True)
@@ -147,6 +149,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
+        check_fields(RecipeError, self)
+        if len(self.name) > 100 or not self.name.isprintable():
+            raise RecipeError(f"a recipe's name has at most 100 printable characters; got {self.name[:60]!r}")
         if self.diffuser is not None and tuple(self.diffuser.model.ladder_shape) != self.autoencoder.model.ladder_shape:
             raise RecipeError(
                 f"the diffuser expects a ladder of {self.diffuser.model.ladder_shape}, the autoencoder makes "
@@ -154,6 +159,12 @@ class Recipe:
             )
         if self.fine_tune is not None and self.diffuser is None:
             raise RecipeError("fine_tune needs a diffuser; add one, or leave fine_tune out")
+
+    @property
+    def channels(self) -> int:
+        """Complex channels of a token in the widest network."""
+        second = () if self.diffuser is None else (self.diffuser.model.transformer.d_model,)
+        return max((self.autoencoder.model.transformer.d_model, *second))
 
     @property
     def smallest_batch(self) -> int:
@@ -223,7 +234,6 @@ def larger_batches(
     batch_size: int,  # crystals a step, in every stage; may also be smaller than before
 ) -> Recipe:
     """The same run in fewer, larger steps: as many crystals, rates times the square root of the growth."""
-    if batch_size < 1:
-        raise RecipeError(f"a batch needs at least one crystal, got {batch_size}; raise it")
+    check_arguments(RecipeError, batch_size=batch_size)
     stages = {name: getattr(recipe, name) for name in ("autoencoder", "diffuser", "fine_tune")}
     return replace(recipe, **{name: _rescaled_stage(stage, batch_size) for name, stage in stages.items() if stage is not None})

@@ -18,6 +18,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..arguments import Whole, check_arguments
 from .augment import change_lattice, random_augmentation
 from .packed import PackedCrystals, pack, to_nodes
 from ..errors import CorpusError
@@ -34,8 +35,8 @@ def batch_indices(
     drop_last: bool = False,  # drop a last batch that is smaller
 ) -> list[Int64[Tensor, " b"]]:
     """Positions 0…n−1 in an order that depends on (seed, epoch) alone, cut into batches."""
-    if n < 1 or batch_size < 1:
-        raise CorpusError(f"cannot make batches of {batch_size} from {n} crystals; both must be at least 1")
+    check_arguments(CorpusError, seed=seed)
+    check_arguments(CorpusError, {"n": Whole(1, 2**40), "batch_size": Whole(1, 2**40)}, n=n, batch_size=batch_size)
     keys = keyed_integers(1 << 62, torch.arange(n), 1, seed=seed, epoch=epoch, stream=1)[:, 0]
     batches = list(torch.split(torch.argsort(keys, stable=True), batch_size))
     return batches[:-1] if drop_last and len(batches) > 1 and len(batches[-1]) < batch_size else batches

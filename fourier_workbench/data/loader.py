@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch.utils.data import DataLoader
 
+from ..arguments import check_arguments
 from .batches import CrystalDataset, batch_indices, expand
 from ..errors import CorpusError
 from ..representation.basis import FourierBasis
@@ -37,6 +38,7 @@ class CrystalLoader:
         axes: bool = False,
     ):
         self.dataset = samples if isinstance(samples, CrystalDataset) else CrystalDataset(samples, basis, grid)
+        check_arguments(CorpusError, batch_size=batch_size, seed=seed)
         if not (0 <= rank < world_size <= batch_size <= len(self.dataset)):
             raise CorpusError(f"cannot share batches of {batch_size} from {len(self.dataset)} crystals as number {rank} of "
                               f"{world_size}; take a batch no larger than the set and no smaller than the number of processes")

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor
 
+from ..arguments import Whole, check_arguments
 from .noise import InformationMatchedSchedule, radial_laplace
 from ..errors import RecipeError
 from ..model.diffuser import Diffuser, Prediction
@@ -42,8 +43,7 @@ def noise_levels(
     highest: float = 0.99, lowest: float = 0.01,
 ) -> Float[Tensor, " steps"]:
     """Evenly spaced noise levels from `highest` to `lowest`: on this schedule, even steps of information (paper 5.2)."""
-    if steps < 1:
-        raise RecipeError(f"sampling needs at least one step; got {steps}")
+    check_arguments(RecipeError, {"steps": Whole(1, 10**5)}, steps=steps)
     return torch.linspace(highest, lowest, steps)
 
 

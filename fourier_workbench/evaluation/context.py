@@ -19,6 +19,7 @@ from typing import Any
 from ..crystal import Crystal
 from ..errors import EvaluationError
 from .workers import Outcome, Workers
+from ..files import writing
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #d95a6d1f
 def digest(*parts: Any) -> str:
@@ -61,8 +62,9 @@ class ResultCache:
         """Keep an outcome."""
         self.results[key] = outcome
         if self.path is not None:
-            self._file.write(json.dumps({"key": key, **outcome._asdict()}) + "\n")
-            self._file.flush()
+            with writing(self.path):
+                self._file.write(json.dumps({"key": key, **outcome._asdict()}) + "\n")
+                self._file.flush()
 
     def delete(self) -> None:
         """Remove the file, once its contents are written elsewhere."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arguments import LIMITS, SECONDS, check_arguments, check_options
 from ..crystal import Crystal
 from ..data import Corpus
 from ..errors import EvaluationError
@@ -44,7 +45,7 @@ from fourier_workbench.evaluation.structures import (
 )
 from .uniqueness import STRICT, match_samples
 from .workers import Workers
-from ..files import atomic_write, write_json
+from ..files import atomic_write, writable_folder, write_json, writing
 from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
@@ -95,7 +96,7 @@ class EvaluationReport:
         paths = [folder / name for name in ("structures.parquet", "metrics.json", "funnel.json", "summary.json")]
         rates, apart = (json.loads(table.to_json(orient="records")) for table in (self.rates, self.distances))
         whole = {"funnel": self.funnel, "rates": rates, "distances": apart, "facts": self.facts}
-        with atomic_write(paths[0]) as temporary:
+        with writing(paths[0]), atomic_write(paths[0]) as temporary:
             self.structures.to_parquet(temporary, index=False)
         for path, content in zip(paths[1:], (rates, self.funnel, whole), strict=True):
             write_json(path, content)
@@ -201,23 +202,24 @@ def evaluate(
     Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, when nothing of the
     reference can be read, and when coverage is asked for with fewer than 30 crystals to compare with.
     """
+    check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
+    check_options(EvaluationError, workers=workers)
+    _check_places(samples, reference, directory)
     if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
         reference = list(reference)  # it is read twice
-    if isinstance(reference, dict) and not any(reference.values()):
-        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
     unread: Counter[str] = Counter()
     target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)
     compared = max(compare, coverage) if target is not None else 0
     wanted = tuple(measurements or [name for name in available_measurements() if name != "symmetry" or compared])
     with Workers(workers, limit) as pool:
         context = EvaluationContext(pool, ResultCache(None if directory is None else Path(directory) / "journal.jsonl"), progress)
-        drawn = read_samples(samples, context)
         beside = sample_target(target, compared, seed) if compared else []
         if coverage and len(beside[:coverage]) < MIN_REFERENCE:
             raise EvaluationError(
                 f"coverage needs at least {MIN_REFERENCE} reference crystals, whose compositions set its scale; there are "
                 f"{len(beside[:coverage])}: give a larger target and a larger `coverage`, or leave it out")
         known = reference if reference is None or isinstance(reference, dict) else by_formula(reference, unread)
+        drawn = read_samples(samples, context)
         table = measure_structures(drawn.crystals, drawn.ids, drawn.reasons, context, wanted)
         if drawn.slots is not None:
             table[SLOT_COLUMNS] = drawn.slots.to_numpy()
@@ -263,10 +265,23 @@ def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.D
     return {**facts, **versions, "failures": count_failures(table["failure"])}
 
 
+def _check_places(samples: Any, reference: Any, directory: Path | str | None) -> None:
+    """Refuse samples that are not there, an empty reference, and a folder that cannot be written, before anything runs."""
+    if isinstance(reference, dict) and not any(reference.values()):
+        raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
+    if isinstance(samples, str | Path) and not Path(samples).exists():
+        raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
+    if directory is not None:
+        writable_folder(directory)
+
+
 def _open_energies(energies: Any, hull: Any, reference: Any, workers: int | None, directory: Path | str | None) -> Any:
     """`Energies` from a name or an object, or None; refuses what cannot be computed before anything runs."""
     if energies is not None and reference is None and str(hull) == "self":
         raise EvaluationError("a self-consistent hull is made of reference crystals; give a reference, or a table as the hull")
+    named = isinstance(hull, str | Path) and str(hull) != "self" and not str(hull).startswith("hf:")
+    if energies is not None and named and not Path(hull).expanduser().exists():
+        raise EvaluationError(f"no hull table at {hull}; give a Parquet file, a folder of them, or hf:OWNER/NAME")
     if not isinstance(energies, str):
         return energies
     from fourier_workbench.evaluation.stability.energies import Energies

@@ -23,8 +23,10 @@ from typing import Any, NamedTuple, Self
 
 from tqdm.auto import tqdm
 
+from ..arguments import check_arguments, check_options
 from ..errors import EvaluationError
 from ..files import end_with
+from ..threads import available_cores
 
 # %% auto #0
 __all__ = ['serve', 'Outcome', 'Workers', 'run_limited']
@@ -165,9 +167,9 @@ class Workers:
         workers: int | None = None,  # processes; default: one per core
         seconds: float = 20.0,  # time limit per item
     ):
-        if (workers is not None and workers < 1) or not seconds > 0:
-            raise EvaluationError("workers must be at least 1 and the time limit above 0 seconds; change them")
-        self.workers, self.seconds = workers or os.cpu_count() or 1, seconds
+        check_options(EvaluationError, workers=workers)
+        check_arguments(EvaluationError, seconds=seconds)
+        self.workers, self.seconds = workers or available_cores(), seconds
         self._idle: list[_Worker] = []
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MOST_DRAWS', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
+__all__ = ['MOST_DRAWS', 'SAMPLE_BYTES', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #4dbe13eb
 import hashlib
@@ -25,8 +25,10 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from ..arguments import check_arguments, check_options
+from ..diffusion.samplers import get_sampler, noise_levels
 from ..errors import EvaluationError, RecipeError
-from ..files import atomic_write, claim_folder, read_json, write_json
+from ..files import atomic_write, claim_folder, read_json, writable_folder, write_json, writing
 from .generator import Generator, RecoveryOptions, guided_denoiser, split_range
 from fourier_workbench.generation.samples import (
     MANIFEST,
@@ -138,7 +140,7 @@ def fill_folder(
             if not path.is_file():
                 result = draw(part.start, len(part))
                 write_json(folder / MANIFEST, {"state": "drawing", **about})  # now that the request is known to be possible
-                with atomic_write(path) as temporary:
+                with writing(path), atomic_write(path) as temporary:
                     full_table(result).to_parquet(temporary, index=False)
             return pq.read_table(path)
 
@@ -160,6 +162,9 @@ def model_digest(generator: Generator) -> str:
     return found.hexdigest()
 
 
+SAMPLE_BYTES = 8e3  # a generous guess for one sample in one format
+
+
 def sample_folder(
     generator: Generator, directory: Path | str, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *,
     guidance: float | None = None, batch_size: int | None = None, recovery: RecoveryOptions = RecoveryOptions(),
@@ -169,7 +174,12 @@ def sample_folder(
     progress: bool = True,
 ) -> DrawnSamples:
     """`Generator.sample` into a folder: what a killed call has drawn is kept by the next one."""
+    formats = check_formats(formats)
+    check_arguments(RecipeError, n=n, seed=seed)
+    check_options(RecipeError, accept=accept, chunk=chunk, batch_size=batch_size)
+    noise_levels(steps), get_sampler(sampler)  # refuse what is none
     _, weight = guided_denoiser(generator, guidance)
+    writable_folder(directory, room=SAMPLE_BYTES * n * len(formats))  # known before drawing
     request = {"model": model_digest(generator), "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
                "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
                "max_strain": generator.strain_limit(recovery)}
@@ -178,9 +188,6 @@ def sample_folder(
         result = generator.sample(count, seed, steps, sampler, guidance=guidance, batch_size=batch_size, recovery=recovery,
                                   first=start, progress=False)
         return result if accept is None else result.accepting(accept)
-
-    if accept is not None and not accept > 0:
-        raise RecipeError(f"accept is {accept} and must be a positive residual; leave it out to keep all samples")
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk
     return fill_folder(directory, draw, n, request, formats, accepted=accept is not None, chunk=chunk, progress=progress)

@@ -19,6 +19,7 @@ from jaxtyping import Complex64
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..arguments import LIMITS, Whole, check_arguments, check_fields, check_options
 from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
@@ -32,14 +33,14 @@ from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
-from ..representation.grid_symmetry import check_strain
 from ..representation.recovery.recover import Recovery, recover
 from ..representation.recovery.symmetric import recover_symmetric
+from ..threads import limited_threads
 
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals',
-           'split_range', 'Generator', 'require', 'draw_ladders', 'draw_accepted', 'ladder_noise', 'guided_denoiser',
-           'shipped', 'load_generator']
+           'split_range', 'Generator', 'require', 'widest', 'draw_ladders', 'draw_accepted', 'ladder_noise',
+           'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ class RecoveryOptions:
     max_strain: float | None = None  # of the cell by that, as a logarithm; None: from the decoder's measured error
 
     def __post_init__(self):
-        if self.max_strain is not None:
-            check_strain(self.max_strain)
+        check_fields(RecipeError, self)
 
 
 def decode_crystals(decoded: Decoded, generator: Generator, options: RecoveryOptions) -> Recovery:
@@ -71,8 +71,7 @@ def decode_crystals(decoded: Decoded, generator: Generator, options: RecoveryOpt
 
 def split_range(n: int, size: int) -> list[range]:
     """0 … n − 1 in ranges of at most `size`; raises `RecipeError` for less than one."""
-    if n < 1 or size < 1:
-        raise RecipeError(f"cannot generate {n} samples in batches of {size}; both must be at least 1")
+    check_arguments(RecipeError, n=n, batch_size=size)
     return [range(start, min(start + size, n)) for start in range(0, n, size)]
 
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
@@ -148,6 +147,8 @@ class Generator:
 
         Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser, or without a guide that is needed.
         """
+        check_arguments(RecipeError, LIMITS | {"steps": Whole(1, 10**5)}, n=n, seed=seed, steps=steps, first=first)
+        check_options(RecipeError, batch_size=batch_size, guidance=guidance, accept=accept)
         tokens = 8192 if self.diffuser is None else len(self.diffuser.network.tokens)
         size = min(256, max(1, 8192 // tokens)) if batch_size is None else batch_size
         _, weight = guided_denoiser(self, guidance)
@@ -165,7 +166,7 @@ class Generator:
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
-        split_range(n, 1)
+        check_arguments(RecipeError, n=n, seed=seed)
         ladders = ladder_noise(self, seed, range(n)).draw()
         return replace(self.decode(ladders, recovery, seed=seed, kind="noise"), settings={"n": n})
 
@@ -189,9 +190,10 @@ class Generator:
         kind: str = "decoded", batch_size: int = 64,
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
-        parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
-        decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-        found = decode_crystals(decoded, self, recovery)
+        with limited_threads(widest(self)):
+            parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
+            decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
+            found = decode_crystals(decoded, self, recovery)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
                             seed, kind, found.counts, symmetries=found.symmetries)
@@ -207,7 +209,8 @@ class Generator:
                     raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
                                       f"{self.grid}: {reason}; leave it out")
             arrays = fourier.lattice.float(), fourier.species, fourier.coefficients
-            parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
+            with limited_threads(widest(self)):
+                parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #254ce6bc
@@ -216,6 +219,12 @@ def require(generator: Generator, part: Part | None, missing: str) -> Part:
     if part is None:
         raise CheckpointError(f"{generator.directory or 'this generator'} holds no {missing}")
     return part
+
+
+def widest(generator: Generator) -> int:
+    """Complex channels of a token in the widest network."""
+    models = (generator.autoencoder, generator.diffuser)
+    return max(model.config.transformer.d_model for model in models if model is not None)
 
 
 def draw_ladders(
@@ -230,7 +239,8 @@ def draw_ladders(
     finals: list[Tensor] = []
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
     total = sum(map(len, batches)) * steps
-    with tqdm(total=total, desc="sampling", unit="step", disable=not progress, leave=False) as bar, torch.no_grad():
+    bar = tqdm(total=total, desc="sampling", unit="step", disable=not progress, leave=False)
+    with limited_threads(widest(generator)), bar, torch.no_grad():
         for batch in batches:
             kept: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -257,8 +267,7 @@ def draw_accepted(
 
     Raises `RecipeError` when less than one draw in `most` is accepted.
     """
-    if not accept > 0:
-        raise RecipeError(f"accept is {accept} and must be a positive residual; leave it out to keep all samples")
+    check_arguments(RecipeError, n=n, accept=accept)
     parts: list[SampleResult] = []
     drawn = accepted = 0
     while accepted < n:
@@ -288,8 +297,7 @@ def guided_denoiser(
     plain = denoiser(require(generator, generator.diffuser, NO_DIFFUSER), schedule)
     if guidance is None:
         guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
-    if guidance <= 0:
-        raise RecipeError(f"guidance is {guidance} and must be positive; use 1 for none")
+    check_arguments(RecipeError, guidance=guidance)
     if guidance == 1:
         return plain, 1.0
     return guided(plain, denoiser(require(generator, generator.guide, NO_GUIDE), schedule), guidance), guidance
@@ -308,8 +316,9 @@ def _find_recipe(folders: Sequence[Path]) -> Recipe:
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 return Recipe.from_json(json.dumps(content.get("recipe", content)))
-            except (ValueError, AttributeError) as error:
-                raise CheckpointError(f"{path} holds no recipe ({error}); use a folder written by a training run") from error
+            except (ValueError, AttributeError, RecursionError, OSError) as error:
+                why = " ".join(str(error).split())[:200]
+                raise CheckpointError(f"{path} holds no recipe ({why}); use a folder written by a training run") from error
     recorded = read_json(folders[0] / "autoencoder.json").get("recipe")
     if recorded is None:
         raise CheckpointError(f"no recipe beside the weights in {folders[0]}; use a folder written by a training run")
@@ -332,6 +341,10 @@ def load_generator(directory_or_name: Path | str) -> Generator:
         diffuser, schedule = load_diffuser(folders[0])
     if (folders[0] / "guide.json").is_file():
         guide, _ = load_diffuser(folders[0], "guide")
+    for model in (diffuser, guide):
+        if model is not None and len(model.selector) != len(autoencoder.selector):
+            raise CheckpointError(f"the diffuser in {folders[0]} is for a ladder of {len(model.selector)} channels, its "
+                                  f"autoencoder has {len(autoencoder.selector)}; use a folder written by a training run")
     recipe = _find_recipe([folders[0], path])
     check_recipe(folders[0], recipe)
     return Generator(autoencoder, diffuser, schedule, recipe, path, guide)

@@ -9,6 +9,7 @@ __all__ = ['COUNT_DEVIATION', 'Named', 'FORMATS', 'MANIFEST', 'SlotChecks', 'che
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from ..crystal import Crystal, describe, is_valid
 from ..errors import EvaluationError
-from ..files import write_json
+from ..files import write_json, writing
 from ..model.autoencoder import Decoded
 from ..representation.grid_symmetry import GridSymmetry
 
@@ -226,9 +227,12 @@ def _write_ase_database(named: Named, table: pd.DataFrame, folder: Path) -> Path
 
     path = folder / "samples.db"
     path.unlink(missing_ok=True)
-    with connect(path) as database:
-        for name, crystal in named:
-            database.write(crystal.to_ase(), name=name)
+    try:
+        with connect(path) as database:
+            for name, crystal in named:
+                database.write(crystal.to_ase(), name=name)
+    except sqlite3.Error as error:  # a full disk, above all
+        raise OSError(f"{error} ({path.name})") from error
     return path
 
 
@@ -273,7 +277,7 @@ def check_formats(formats: Iterable[str]) -> tuple[str, ...]:
     formats = tuple(formats)
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
-        raise EvaluationError(f"unknown format {', '.join(unknown)}; choose from {', '.join(FORMATS)}")
+        raise EvaluationError(f"unknown format {', '.join(map(str, unknown))}; choose from {', '.join(FORMATS)}")
     return tuple(dict.fromkeys([*formats, "parquet"]))
 
 
@@ -296,7 +300,8 @@ def write_samples(
         old.unlink()
     named = [(row.id, Crystal(np.reshape(row.lattice, (3, 3)), row.atomic_numbers, np.reshape(row.frac_coords, (-1, 3))))
              for row in table.itertuples() if row.lattice is not None]
-    paths = [FORMATS[name](named, table, folder) for name in formats]
+    with writing(folder):
+        paths = [FORMATS[name](named, table, folder) for name in formats]
     reasons = [reason if isinstance(reason, str) else None for reason in table["reason"]]
     write_json(folder / "funnel.json", rejection_funnel(reasons) | {"settings": settings})
     write_json(folder / MANIFEST, {"state": "complete", **about})

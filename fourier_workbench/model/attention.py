@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..arguments import check_fields
 from ..errors import RecipeError
 from .layers import ComplexLinear, ComplexRMSNorm, GatedMLP, complex_multiply
 
@@ -47,12 +48,11 @@ class TransformerConfig:
     key_bias: bool = False  # learned additive bias of the special tokens' keys (ours)
 
     def __post_init__(self):
-        if self.d_head < 3 or self.d_head % 3:
+        check_fields(RecipeError, self)
+        if self.d_head % 3:
             raise RecipeError(f"d_head must be a positive multiple of 3, one third per axis; got {self.d_head}")
-        if self.value_positions not in ("twelfths", "even"):
-            raise RecipeError(f"value_positions must be 'twelfths' or 'even'; got {self.value_positions!r}")
-        if min(self.n_heads, self.n_layers) < 1 or self.mlp_ratio <= 0:
-            raise RecipeError("n_heads and n_layers must be at least 1 and mlp_ratio positive")
+        if self.d_hidden < 1:
+            raise RecipeError(f"mlp_ratio {self.mlp_ratio:g} leaves no channel inside the gated unit; raise it")
 
     @property
     def d_model(self) -> int:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float, Int64
 from torch import Tensor, nn
 
+from ..arguments import check_fields
 from ..errors import RecipeError
 from .attention import Block, LearnedModulation, Stack, TransformerConfig, stored_as
 from .ladder import Ladder, final_channels
@@ -38,10 +39,10 @@ class AutoencoderConfig:
     wave_embedding: Annotated[bool, stored_as("wave_embedding", "anchors")] = False  # learned, per wave vector (ours)
 
     def __post_init__(self):
-        if self.n_aux < 1 or self.d_species < 1 or self.compression <= 0:
-            raise RecipeError("n_aux and d_species must be at least 1 and compression positive")
-        if self.tokens not in ("full", "half"):
-            raise RecipeError(f"tokens must be 'full' or 'half'; got {self.tokens!r}")
+        check_fields(RecipeError, self)
+        FourierBasis(self.bpd, self.truncation)  # refuses what is no basis
+        if self.nnz_final < 1:
+            raise RecipeError(f"compression {self.compression:.3g} keeps no ladder channel; raise it")
         if self.nnz_final > self.n_channels:
             raise RecipeError(f"compression {self.compression:.3g} keeps {self.nnz_final} ladder channels, but there are "
                               f"only {self.n_channels}; lower it, or add layers or auxiliary tokens")

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Complex64, Float
 from torch import Tensor, nn
 
+from ..arguments import Whole, check_fields
 from ..errors import RecipeError
 from .attention import Block, BlockModulation, Stack, TransformerConfig, modulation_parameters
 from fourier_workbench.model.layers import (
@@ -27,7 +28,8 @@ from fourier_workbench.model.layers import (
 from ..representation.basis import FourierBasis
 
 # %% auto #0
-__all__ = ['bernstein', 'NoiseLevelModulation', 'DiffuserConfig', 'TokenMaps', 'DiffuserNetwork', 'Prediction', 'Diffuser']
+__all__ = ['MAX_LADDER_TOKENS', 'bernstein', 'NoiseLevelModulation', 'DiffuserConfig', 'TokenMaps', 'DiffuserNetwork',
+           'Prediction', 'Diffuser']
 
 # %% ../../nbs/api/model/04_diffuser.ipynb #b42a5a88
 def bernstein(phi: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3"]:
@@ -47,6 +49,9 @@ class NoiseLevelModulation(nn.Module):
             return BlockModulation(**{name: torch.tensordot(weights, tensor, dims=1) for name, tensor in self.tensors.items()})
 
 # %% ../../nbs/api/model/04_diffuser.ipynb #fb5c6a2c
+MAX_LADDER_TOKENS = 2**15  # the paper's longest ladder has 72
+
+
 @dataclass(frozen=True)
 class DiffuserConfig:
     """Shape of the diffuser (paper 4.2, H). Raises `RecipeError` for what cannot be built."""
@@ -61,6 +66,12 @@ class DiffuserConfig:
     self_conditioning: bool = False  # the previous estimate of μ is an input too (ours; needs token_maps)
 
     def __post_init__(self):
+        check_fields(RecipeError, self)
+        shape = self.ladder_shape
+        if not isinstance(shape, tuple | list) or len(shape) != 3 or any(size not in Whole(1, 10**6) for size in shape):
+            raise RecipeError(f"ladder_shape must be three positive whole numbers; got {str(shape)[:60]}")
+        if shape[0] * shape[1] > MAX_LADDER_TOKENS:
+            raise RecipeError(f"a ladder of {shape[0]} × {shape[1]} tokens is too long; at most {MAX_LADDER_TOKENS} can be built")
         if self.ladder_shape[2] != self.transformer.d_model and not self.token_maps:
             raise RecipeError(f"the diffuser has {self.transformer.d_model} channels and the ladder {self.ladder_shape[2]}; "
                               "make them equal or set token_maps")
@@ -68,8 +79,6 @@ class DiffuserConfig:
             raise RecipeError("self_conditioning needs token_maps; set both")
         if self.scratch_bpd and (self.scratch_bpd < 3 or self.scratch_bpd % 2 == 0):
             raise RecipeError(f"scratch_bpd must be 0 or an odd number of at least 3; got {self.scratch_bpd}")
-        if self.output not in ("noise", "skip") or self.scratch_tokens not in ("full", "half"):
-            raise RecipeError("output must be 'noise' or 'skip', scratch_tokens 'full' or 'half'")
 
     @property
     def n_ladder_tokens(self) -> int:

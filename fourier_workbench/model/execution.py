@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ..arguments import check_fields
+from ..errors import RecipeError
 from .attention import Block, Stack
 from .layers import ComplexLinear
 
@@ -32,6 +34,9 @@ class ExecutionConfig:
     checkpointing: bool = False  # recompute activations in the backward pass
     gauss: bool = False  # three real products for a complex one, in single precision
     fused: bool = False  # one kernel for an optimiser's update
+
+    def __post_init__(self):
+        check_fields(RecipeError, self)
 
 
 LITERAL = ExecutionConfig()  # everything as it is written

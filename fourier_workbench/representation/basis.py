@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Complex64, Int64
 from torch import Tensor
 
+from ..arguments import LIMITS, check_arguments, check_choice
 from ..errors import RepresentationError
 
 # %% ../../nbs/api/representation/01_lattice_and_basis.ipynb #ed01b1a5
@@ -36,10 +37,10 @@ class FourierBasis:
     truncation: Literal["cubic", "spherical", "hybrid"] = "cubic"  # |j|∞ ≤ j_max (paper), a ball, or the cube without corners
 
     def __post_init__(self):
-        if not isinstance(self.bpd, int) or self.bpd < 3 or self.bpd % 2 == 0:
-            raise RepresentationError(f"bpd must be an odd whole number of at least 3; got {self.bpd!r}")
-        if self.truncation not in _RADIUS:
-            raise RepresentationError(f"truncation must be one of {', '.join(_RADIUS)}; got {self.truncation!r}")
+        check_arguments(RepresentationError, bpd=self.bpd)
+        if self.bpd % 2 == 0:
+            raise RepresentationError(f"bpd must be an odd whole number of at least 3; got {self.bpd}")
+        check_choice(RepresentationError, tuple(_RADIUS), truncation=self.truncation)
 
     @property
     def j_max(self) -> int:
@@ -106,7 +107,7 @@ def check_grid(
     basis: FourierBasis | None = None,  # wave vectors that the grid has to resolve
 ) -> None:
     """Raise `RepresentationError` unless `grid` is a positive multiple of 24 that resolves `basis`."""
-    if not isinstance(grid, int) or grid <= 0 or grid % 24:
-        raise RepresentationError(f"grid must be a positive multiple of 24; got {grid!r} (use 24 or 48)")
+    if grid not in LIMITS["grid"] or grid % 24:
+        raise RepresentationError(f"grid must be a multiple of 24 (use 24 or 48), {LIMITS['grid']}; got {str(grid)[:50]}")
     if basis is not None and basis.bpd > grid:
         raise RepresentationError(f"a grid of {grid} cannot resolve {basis.bpd} modes per direction; use a finer grid")

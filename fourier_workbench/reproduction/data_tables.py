@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_arguments, check_options
 from ..config.paper_tables import PAPER_CRYSTALS
 from ..crystal import Crystal
 from ..data.packed import pack
@@ -175,6 +176,8 @@ def data_table(
     """A table about data, also written to `out`; raises `RecipeError`, `SourceError` and `CorpusError`."""
     if name not in DATA_TABLES:
         raise RecipeError(f"no table {name!r}; give one of {', '.join(DATA_NAMES)}")
+    check_options(RecipeError, limit=limit)
+    check_arguments(RecipeError, workers=workers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # entries that cannot be read are counted in the funnel
         rows = DATA_TABLES[name].rows(source, Path(out) / name, limit, workers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
+from ..arguments import check_fields
 from ..config.paper_tables import Axis, PaperTable, Row
 from ..config.schema import Recipe
 from ..errors import RecipeError
@@ -33,9 +34,7 @@ class Scale:
     seeds: int = 1  # runs of each row; their spread is the noise of a comparison
 
     def __post_init__(self):
-        counts = [n for n in (self.steps, self.pretraining_steps, self.diffuser_steps) if n is not None]
-        if min([*counts, self.batch_size, self.seeds]) < 1 or not 0 < self.width <= 1:
-            raise RecipeError("steps, batch_size and seeds must be at least 1 and width in (0, 1]; change the scale")
+        check_fields(RecipeError, self)
 
 # %% ../../nbs/api/reproduction/01_downscale_and_metrics.ipynb #b91a91e9
 _AUX_TOKENS = {5: 4, 7: 5, 9: 9}  # by modes per axis; the paper's for 7 and 9

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import dataclass, field
 from html import escape
@@ -19,6 +18,7 @@ import torch
 
 from ..errors import RunError
 from ..files import write_json
+from ..threads import available_cores
 
 # %% auto #0
 __all__ = ['describe_machine', 'ResultTable']
@@ -26,7 +26,7 @@ __all__ = ['describe_machine', 'ResultTable']
 # %% ../../nbs/api/reproduction/02_data_tables.ipynb #cfbc2c15
 def describe_machine() -> str:
     """GPU, processor, cores, threads and torch version in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     gpu = f"{torch.cuda.get_device_name(0)}, " if torch.cuda.is_available() else ""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []

@@ -19,12 +19,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ..arguments import check_arguments, check_options
 from ..config.recipes import get_recipe
 from ..config.schema import Recipe, override
 from ..errors import RunError
 from ..files import is_alive, process_started, read_json, this_process, write_json
 from ..training.cost import print_cost
 from ..training.distributed import layout
+from ..training.fitting import run_directory
 from ..training.trainer import same_training
 
 # %% auto #0
@@ -147,6 +149,8 @@ class Run:
         path = Path(getattr(corpus, "path", corpus)).resolve()
         if not path.is_dir():
             raise RunError(f"no prepared corpus at {path}; make one with `fwb prepare SOURCE {path.name}`")
+        check_options(RunError, devices=devices)
+        check_arguments(RunError, nodes=nodes)
         if run.directory.exists() and not run.directory.is_dir():
             raise RunError(f"{run.directory} is a file; give a directory for the run")
         if nodes > 1:
@@ -158,7 +162,7 @@ class Run:
         if before.get("corpus") not in (None, plan["corpus"]) and "run.json" in os.listdir(run.directory):
             raise RunError(f"{run.directory} was trained on {before['corpus']}; give another directory for this corpus")
         require_no_process(run.directory)
-        run.directory.mkdir(parents=True, exist_ok=True)
+        run_directory(run.directory, recipe)
         write_json(run.directory / "run.json", plan)
         print_cost(recipe, (devices or layout(batch=recipe.smallest_batch).devices) * nodes)
         launch(run.directory)
@@ -258,8 +262,9 @@ class Run:
         begun = [s for s in STAGES if s == status.stage or (self.directory / "checkpoints" / s / "latest.json").is_file()]
         here = begun[-1] if begun else STAGES[0]
         part = getattr(recipe, stage or here, None)
-        if steps < 1 or part is None:
-            raise RunError(f"cannot extend {stage or here} by {steps}; give a stage of the recipe and a positive number of steps")
+        check_arguments(RunError, steps=steps)
+        if part is None:
+            raise RunError(f"the recipe has no stage {stage or here!r}; give one of {', '.join(STAGES)} that it has")
         if stage not in (None, here):
             raise RunError(f"the run in {self.directory} is in {here}, only that can be extended; start another run for {stage}")
         if not (self.directory / "run.json").is_file():

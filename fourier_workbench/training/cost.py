@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 
+from ..arguments import check_arguments
 from ..config.schema import Recipe
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig, modulation_shapes
 from ..model.autoencoder import AutoencoderConfig
 from ..model.diffuser import DiffuserConfig
 from ..representation.basis import MAX_CLASS, MAX_SLOTS, FourierBasis
+from ..threads import WIDE, limited_threads
 from .machines import Machine, get_machine
 
 # %% auto #0
@@ -212,7 +214,9 @@ def cost(
 ) -> Cost:
     """Parameters, FLOP and memory a step, and predicted time of each stage; raises `RecipeError` for an unknown machine."""
     engine = {"half_precision": recipe.engine.precision == "bf16", "checkpointing": recipe.engine.checkpointing}
-    on = get_machine(machine, engine["half_precision"])
+    check_arguments(RecipeError, devices=devices)
+    with limited_threads(recipe.channels) as threads:  # as training will
+        on = get_machine(machine, engine["half_precision"], threads)
     first = recipe.autoencoder
     coder = autoencoder_cost(first.model, **engine)
     stages = [_stage("autoencoder", coder, first.model.transformer.d_model, first.batch_size, first.steps, on, devices)]
@@ -235,7 +239,8 @@ def print_cost(
 ) -> None:
     """Print what `recipe` will cost on this machine."""
     try:
-        words: Any = cost(recipe, devices=processes if torch.cuda.is_available() else 1)
+        alone = torch.cuda.is_available() or recipe.channels < WIDE  # else all threads were measured together
+        words: Any = cost(recipe, devices=processes if alone else 1)
     except RecipeError as error:  # an unknown cost is no reason not to train
         words = f"the cost of {recipe.name} is unknown: {error}"
     print(words, flush=True)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['find_launcher', 'is_main_process', 'available_cores', 'Layout', 'layout', 'make_fabric']
+__all__ = ['find_launcher', 'is_main_process', 'Layout', 'layout', 'make_fabric']
 
 # %% ../../nbs/api/training/07_fit.ipynb #f6f0b274
 import os
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..arguments import check_options
 from ..errors import RecipeError
 from ..model.execution import LITERAL, ExecutionConfig
+from ..threads import available_cores
 
 # %% ../../nbs/api/training/07_fit.ipynb #03a13ba5
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -42,11 +44,6 @@ def is_main_process() -> bool:
     return launcher is None or launcher.global_rank() == 0
 
 
-def available_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True)
 class Layout:
     """Processes that share every batch: `devices` on each of `nodes`; `external` when a launcher has started them."""
@@ -70,8 +67,7 @@ def layout(
 
     Raises `RecipeError` when the two contradict each other, and for several nodes without a launcher.
     """
-    if min(devices or 1, nodes or 1) < 1 or 0 in (devices, nodes):
-        raise RecipeError(f"devices and nodes must be at least 1; got {devices} and {nodes}")
+    check_options(RecipeError, devices=devices, nodes=nodes)
     launcher = find_launcher()
     if launcher is None:
         if (nodes or 1) > 1:

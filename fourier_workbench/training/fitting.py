@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'record_run', 'training_crystals', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_crystals', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -24,12 +24,14 @@ from ..data.corpus import Corpus
 from ..data.preparation.splits import above_hull
 from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import RecipeError
-from ..files import RunDirectory, write_json
+from ..files import RunDirectory, writable_folder, write_json
 from ..model.autoencoder import Autoencoder
 from ..model.diffuser import Diffuser
 from ..representation.basis import FourierBasis
-from .cost import print_cost
-from .distributed import available_cores, is_main_process, layout, make_fabric
+from ..threads import available_cores, limited_threads
+from .cost import cost, print_cost, readable_bytes
+from .distributed import is_main_process, layout, make_fabric
+from .machines import installed_memory
 from .monitor import Monitor
 from .stages import AutoencoderTraining, DiffuserTraining
 from .trainer import Stage, Trainer
@@ -70,6 +72,19 @@ def training_crystals(
     return CrystalDataset(samples, basis, recipe.autoencoder.grid)
 
 
+def run_directory(directory: Path | str, recipe: Recipe) -> RunDirectory:
+    """The directory of a run of `recipe`: writable, with room for its checkpoints, on a machine that can hold its networks.
+
+    Raises `OutputError` and `RecipeError`.
+    """
+    parameters = cost(recipe, "h200").parameters  # counted, whatever the machine
+    memory = 16.0 * parameters  # weights, gradients and Adam's two moments in single precision
+    if memory > installed_memory():
+        raise RecipeError(f"{recipe.name} has {parameters:,} parameters, whose training takes at least {readable_bytes(memory)}, "
+                          f"and this machine has {readable_bytes(installed_memory())}; choose fewer channels or layers")
+    return RunDirectory(writable_folder(directory, 2.5 * memory))  # two checkpoints of four tensors each, and the weights
+
+
 def fit_autoencoder(
     recipe: Recipe,
     corpus: Any,  # a `Corpus`, of which the train split is used, or a list of samples or crystals
@@ -83,11 +98,13 @@ def fit_autoencoder(
 
     Raises `RecipeError`, `CheckpointError` for a directory of another run, and `RunError` when a loss is not finite.
     """
-    run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
-    stage = AutoencoderTraining(recipe, training_crystals(corpus, recipe), fabric)
-    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=Monitor(run, stage, callback))
-    record_run(run, recipe, corpus, trainer)
-    return stage.averaged() if trainer.run() else None
+    run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
+    with limited_threads(recipe.channels):
+        stage = AutoencoderTraining(recipe, training_crystals(corpus, recipe), fabric)
+        monitor = Monitor(run, stage, callback)
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=monitor)
+        record_run(run, recipe, corpus, trainer)
+        return stage.averaged() if trainer.run() else None
 
 # %% ../../nbs/api/training/07_fit.ipynb #fb7f0d4f
 def fit_diffuser(
@@ -102,12 +119,14 @@ def fit_diffuser(
     """
     if recipe.diffuser is None:
         raise RecipeError(f"recipe {recipe.name} has no diffuser; choose another")
-    run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
-    stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), training_crystals(corpus, recipe), fabric)
-    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
-    record_run(run, recipe, corpus, trainer)
-    if not trainer.run():
-        return None
+    run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
+    with limited_threads(recipe.channels):
+        crystals = training_crystals(corpus, recipe)
+        stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), crystals, fabric)
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        if not trainer.run():
+            return None
     if recipe.fine_tune is not None:
         return fine_tune(recipe, corpus, directory, fabric=fabric, progress=progress, callback=callback)
     return stage.averaged(), stage.schedule.cpu()
@@ -125,18 +144,19 @@ def fine_tune(
     tune = recipe.fine_tune
     if tune is None or recipe.diffuser is None:
         raise RecipeError(f"recipe {recipe.name} has no fine-tuning; choose one with diffuser and fine_tune")
-    run, fabric = RunDirectory(directory), fabric or make_fabric(engine=recipe.engine)
+    run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
     weights = Path(start or directory) / "weights"
     low = lambda sample: above_hull(getattr(sample, "properties", {})) <= tune.e_hull_max  # noqa: E731
     metastable = training_crystals(corpus, recipe, low)
     later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser,
                     guide_at=0.0, guidance=1.0)
     trained, _ = load_diffuser(weights)
-    stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained)
-    trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
-    record_run(run, recipe, corpus, trainer)
-    if not trainer.run():
-        return None
+    with limited_threads(recipe.channels):
+        stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained)
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        if not trainer.run():
+            return None
     return stage.averaged(), stage.schedule.cpu()
 
 # %% ../../nbs/api/training/07_fit.ipynb #7d8e6175
@@ -165,7 +185,13 @@ def fit(
     callback: Callable[[Stage, int], None] | None = None,  # called after each step; with one process only
 ) -> bool:
     """Train all stages of a recipe; False when it was stopped. Raises as `fit_autoencoder`."""
-    run, plan = RunDirectory(directory), layout(devices, nodes, recipe.smallest_batch)
+    plan = layout(devices, nodes, recipe.smallest_batch)
+    fitting = torch.cuda.device_count() if torch.cuda.is_available() else 4 * available_cores()
+    if plan.devices > fitting and not plan.external:
+        raise RecipeError(f"{plan.devices} processes are too many for this machine; give at most {fitting}")
+    if plan.world > recipe.smallest_batch:
+        raise RecipeError(f"a batch of {recipe.smallest_batch} cannot be shared among {plan.world} processes; use fewer devices")
+    run = run_directory(directory, recipe)
     if progress and is_main_process():
         print_cost(recipe, plan.world)
     if plan.world == 1:

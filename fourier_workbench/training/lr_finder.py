@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..arguments import check_arguments
 from ..checkpoints import load_autoencoder
 from ..config.schema import Recipe
 from ..errors import RecipeError, RunError
+from ..threads import limited_threads
 from .distributed import make_fabric
 from .fitting import training_crystals
 from .stages import AutoencoderTraining, DiffuserTraining
@@ -60,7 +62,8 @@ def find_learning_rate(
     fabric: Fabric | None = None,
 ) -> LearningRateSweep:
     """Train a stage at rates from `lowest` to `highest`; raises `RecipeError` for a sweep that cannot be made or analysed."""
-    if not 0 < lowest < highest or steps < 10:
+    check_arguments(RecipeError, steps=steps)
+    if not 0 < lowest < highest <= 1e6 or steps < 10:
         raise RecipeError(f"a sweep needs 0 < lowest < highest and at least 10 steps; got {lowest}, {highest} and {steps}")
     fabric, crystals = fabric or make_fabric(engine=recipe.engine), training_crystals(corpus, recipe)
     trained: AutoencoderTraining | DiffuserTraining
@@ -76,7 +79,8 @@ def find_learning_rate(
     trained.sweep = lambda step: rates[step] / trained.config.lr
     for step in range(steps):
         try:
-            losses.append(float(trained.step(step)["loss"]))
+            with limited_threads(recipe.channels):
+                losses.append(float(trained.step(step)["loss"]))
         except RunError:
             break  # the gradient is not finite any more
         if step > 10 and np.mean(losses[-5:]) > 4 * min(losses):

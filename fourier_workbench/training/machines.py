@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MACHINES', 'Machine', 'measure_machine', 'this_machine', 'get_machine']
+__all__ = ['MACHINES', 'Machine', 'measure_machine', 'this_machine', 'installed_memory', 'get_machine']
 
 # %% ../../nbs/api/training/06_cost.ipynb #43d4cb52
 import json
@@ -18,6 +18,7 @@ from functools import cache
 
 import torch
 
+from ..arguments import NOT_NEGATIVE, POSITIVE
 from ..errors import RecipeError
 
 # %% ../../nbs/api/training/06_cost.ipynb #2e24e168
@@ -36,7 +37,8 @@ class Machine:
     measured: bool = False
 
     def __post_init__(self):
-        if min(self.flops, self.bandwidth, self.memory) <= 0 or min(self.launch, self.narrow, self.passes) < 0:
+        positive, rest = (self.flops, self.bandwidth, self.memory), (self.launch, self.narrow, self.passes)
+        if any(value not in POSITIVE for value in positive) or any(value not in NOT_NEGATIVE for value in rest):
             raise RecipeError("a machine's FLOP/s, bandwidth and memory must be positive, the rest not negative")
 
     def __str__(self) -> str:
@@ -87,11 +89,14 @@ def measure_machine(half_precision: bool) -> Machine:
         about = torch.cuda.get_device_properties(0)
         return Machine(about.name, flops, bandwidth, about.total_memory, launch, measured=True)
     name = f"{torch.get_num_threads()} CPU thread{'s' * (torch.get_num_threads() > 1)}"
-    return Machine(name, flops, bandwidth, _installed_memory(), 4 * launch, 30.0, 20.0, overlaps=False, measured=True)
+    return Machine(name, flops, bandwidth, installed_memory(), 4 * launch, 30.0, 20.0, overlaps=False, measured=True)
 
 
 @cache
-def this_machine(half_precision: bool = False) -> Machine:
+def this_machine(
+    half_precision: bool = False,
+    threads: int | None = None,  # those that torch computes with now: it is measured once for each number
+) -> Machine:
     """The device of this process, measured once: a GPU where there is one, else the CPU with torch's threads.
 
     Raises `RecipeError` when a GPU cannot be measured.
@@ -107,7 +112,7 @@ def this_machine(half_precision: bool = False) -> Machine:
     return Machine(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _installed_memory() -> float:
+def installed_memory() -> float:
     """Bytes of main memory, 8 GiB where the system does not tell."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -115,12 +120,12 @@ def _installed_memory() -> float:
         return 8 * 2.0**30
 
 
-def get_machine(name: str | Machine | None, half_precision: bool = False) -> Machine:
+def get_machine(name: str | Machine | None, half_precision: bool = False, threads: int | None = None) -> Machine:
     """A stated machine by name, a machine itself, or this one (None); raises `RecipeError` for an unknown name."""
     if isinstance(name, Machine):
         return name
     if name is None:
-        return this_machine(half_precision)
+        return this_machine(half_precision, threads)
     if name not in MACHINES:
         raise RecipeError(f"no machine {name!r}; give one of {', '.join(MACHINES)}, or a Machine of your own")
     return MACHINES[name]

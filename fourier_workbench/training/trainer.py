@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -292,6 +292,7 @@ class Trainer:
                 stage.finish(self.directory)
             stage.fabric.barrier()  # the next stage reads the weights just written
         except Exception as error:
-            control.report("failed", done, f"{type(error).__name__}: {error}")
+            with suppress(OSError):  # on a full disk this fails too, and must not hide the reason
+                control.report("failed", done, f"{type(error).__name__}: {error}")
             raise
         return True

@@ -15,14 +15,17 @@ from typing import Any, Self
 from pebble import ProcessExpired, ProcessPool
 from tqdm.auto import tqdm
 
+from ...arguments import check_arguments
 from ...errors import CorpusError
 from ...files import end_with
+from ...threads import limited_threads
 
 # %% auto #0
 __all__ = ['Task', 'TaskExecutor']
 
 # %% ../../../nbs/api/data/preparation/09_prepare.ipynb #985d0083
 Task = tuple[Callable, tuple, int]  # function, arguments, entries it stands for
+_PATIENCE = 10.0  # seconds until a scheduler must have answered
 
 
 class TaskExecutor:
@@ -33,7 +36,10 @@ class TaskExecutor:
         scheduler: Any = None,  # a Dask client, or the address of a scheduler
         progress: bool = True,
     ):
-        self.workers, self.scheduler, self.progress = workers, scheduler, progress
+        check_arguments(CorpusError, workers=workers)
+        self.workers, self.progress = workers, progress
+        self.scheduler = _dask_client(scheduler) if isinstance(scheduler, str) else scheduler
+        self._own_client = self.scheduler is not scheduler
         self._processes: ProcessPool | None = None
 
     @property
@@ -48,6 +54,8 @@ class TaskExecutor:
         if self._processes is not None:
             self._processes.stop() if any(exception) else self._processes.close()
             self._processes.join()
+        if self._own_client:
+            self.scheduler.close()
 
     def run(self, tasks: list[Task], total: int, label: str, unit: str = " crystals") -> None:
         """Run tasks in any order, with a progress bar over all `total` units. Raises `CorpusError` when a worker dies."""
@@ -63,7 +71,8 @@ class TaskExecutor:
             yield from self._in_processes(tasks)
         else:
             for function, arguments, n in tasks:
-                function(*arguments)
+                with limited_threads():
+                    function(*arguments)
                 yield n
 
     def _in_processes(self, tasks: list[Task]) -> Iterator[int]:
@@ -81,25 +90,29 @@ class TaskExecutor:
 
 
 def _in_one_thread(function: Callable, arguments: tuple) -> None:
-    import torch
-
-    torch.set_num_threads(1)  # workers share the cores
-    function(*arguments)
+    with limited_threads():  # workers share the cores
+        function(*arguments)
 
 
-def _on_dask(tasks: list[Task], scheduler: Any) -> Iterator[int]:
-    """Run tasks on the cluster of a Dask client or of a scheduler's address."""
+def _dask_client(address: str) -> Any:
+    """A client of the scheduler at `address`; raises `CorpusError` when there is none."""
     try:
         import distributed
     except ImportError as error:
         install = "pip install 'fourier_workbench[cluster]'"
         raise CorpusError(f"a scheduler needs the cluster extra; run: {install}") from error
-    client = distributed.Client(scheduler) if isinstance(scheduler, str) else scheduler
     try:
-        sizes = {client.submit(_in_one_thread, f, arguments, pure=False): n for f, arguments, n in tasks}
-        for future in distributed.as_completed(list(sizes)):
-            future.result()
-            yield sizes[future]
-    finally:
-        if client is not scheduler:
-            client.close()
+        return distributed.Client(address, timeout=_PATIENCE)
+    except (OSError, ValueError, TypeError) as error:  # no address at all, or nobody who answers
+        raise CorpusError(f"no scheduler at {address[:80]!r} ({' '.join(str(error).split())[:120]}); give the address that "
+                          "Dask's scheduler prints, such as tcp://10.0.0.1:8786") from error
+
+
+def _on_dask(tasks: list[Task], client: Any) -> Iterator[int]:
+    """Run tasks on the cluster of a Dask client."""
+    import distributed
+
+    sizes = {client.submit(_in_one_thread, f, arguments, pure=False): n for f, arguments, n in tasks}
+    for future in distributed.as_completed(list(sizes)):
+        future.result()
+        yield sizes[future]

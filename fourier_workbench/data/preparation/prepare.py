@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...arguments import check_arguments, check_options
 from ...crystal import Crystal
 from ..corpus import FORMAT, Corpus, to_table
 from ..funnel import count_funnel
@@ -313,6 +314,8 @@ def prepare_corpus(
     arguments, and a finished corpus is opened. Raises `SourceError` for a source that cannot be read and `CorpusError` when
     `out_dir` holds something else or a worker dies.
     """
+    check_arguments(CorpusError, workers=workers)
+    check_options(CorpusError, max_sites=max_sites, limit=limit)
     check_grid(grid, basis)
     for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")), ("split", split, ("formula", "paper", "given")),
                                  ("recovery", recovery, ("paper", "robust", None)), ("elements", elements, ("paper", "all"))):
