@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['writing', 'atomic_write', 'write_json', 'writable_folder', 'read_json', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'write_json', 'writable_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
+import codecs
 import errno
 import fcntl
 import json
@@ -61,6 +62,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left in `folder`; for folders that no other process writes into."""
+    for path in folder.glob(".*.*"):
+        if path.suffix[1:].isdecimal():  # the number of the process
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically: a reader gets the old file or the new one, never a part of either."""
     with writing(path), atomic_write(path) as temporary:
@@ -100,6 +108,20 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+# %% ../nbs/api/core/01_errors_settings_files.ipynb #44518a04
+def decode_text(content: bytes) -> str:
+    """Text of a file in UTF-8, UTF-16 or UTF-32, with a byte-order mark or without one, else in Latin-1."""
+    for mark, encoding in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+                           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace")
+    if len(content) > 3 and 0 in content[:4]:
+        return content.decode("utf-16-be" if content[0] == 0 else "utf-16-le", errors="replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #83d6f3c0
 def process_started(pid: int) -> float | None:
@@ -169,6 +191,7 @@ def claim_folder(
         file.truncate(0)
         file.write(json.dumps(this_process()))
         file.flush()
+        remove_leftovers(folder)
         try:
             yield
         finally:

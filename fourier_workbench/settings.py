@@ -5,16 +5,31 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Settings', 'find_settings', 'load_settings']
+__all__ = ['STANDARD_LIMITS', 'ReadingLimits', 'Settings', 'find_settings', 'load_settings']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #688ff206
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from .arguments import check_arguments
 from .errors import SettingsError
+
+# %% ../nbs/api/core/01_errors_settings_files.ipynb #54f4fb2d
+@dataclass(frozen=True)
+class ReadingLimits:
+    """The most that a file of crystals may ask for. Entries beyond a limit are rejected under the reason `limit`."""
+
+    max_atoms: int = 20_000  # in one crystal
+    max_structure_mb: float = 32  # text of one structure, unpacked
+    max_file_mb: float = 512  # file that is read as a whole: JSON, and compressed extended XYZ
+    max_unpacked_mb: float = 256  # content of a compressed file; or 100 times its size, if that is more
+    max_seconds: float = 20  # to read one structure
+
+
+STANDARD_LIMITS = ReadingLimits()
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #0b9fd8b2
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class Settings:
     runs: Path = Path("runs")  # folder of training runs
     seed: int = 0  # default seed
     recipe: str = "laptop"  # default recipe
+    reading: ReadingLimits = ReadingLimits()  # keys of their own: max_atoms, max_structure_mb, max_file_mb, …
 
 
 def find_settings(start: Path | str | None = None) -> Path | None:
@@ -51,13 +67,18 @@ def load_settings(start: Path | str | None = None) -> Settings:
         parser.read(path, encoding="utf-8")
         section = parser["workbench"]
         seed = section.getint("seed", fallback=0)
+        limits: dict[str, Any] = {f.name: float(section[f.name]) for f in fields(ReadingLimits) if f.name in section}
     except (ConfigParserError, ValueError) as error:
         raise SettingsError(f"{path}: {' '.join(str(error).split())}; correct the file") from error
     check_arguments(SettingsError, seed=seed)
-    unknown = set(section) - set(parser.defaults()) - {"data", "runs", "seed", "recipe"}
+    unknown = set(section) - set(parser.defaults()) - {"data", "runs", "seed", "recipe"} - set(limits)
     if unknown:
         raise SettingsError(f"{path}: unknown key in [workbench]: {', '.join(sorted(unknown))}; remove it")
+    if wrong := [name for name, value in limits.items() if not 0 < value < float("inf")]:
+        raise SettingsError(f"{path}: {wrong[0]} must be a positive number; correct it")
+    reading = replace(ReadingLimits(), **limits)
     # An installed package has its settings.ini inside site-packages, the wrong place for data and runs.
     installed = path.parent.name == "fourier_workbench" and path.parent.parent.name.endswith("-packages")
     base = Path.cwd() if installed else path.parent
-    return Settings(base / section.get("data", "data"), base / section.get("runs", "runs"), seed, section.get("recipe", "laptop"))
+    data, runs = base / section.get("data", "data"), base / section.get("runs", "runs")
+    return Settings(data, runs, seed, section.get("recipe", "laptop"), reading)

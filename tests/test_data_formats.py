@@ -156,7 +156,7 @@ def test_ase_data_base(tmp_path):
     samples, rejected = read(tmp_path / "a.db")
     same(samples)
     assert samples[3].properties == {"gap": 1.5}
-    assert [entry[:2] for entry in rejected] == [("a:6", "volume")]
+    assert [entry[:2] for entry in rejected] == [("a:6", "not_periodic")]
     assert [len(part) for part in open_source(tmp_path / "a.db", part_size=4).parts] == [4, 2]
     (tmp_path / "b.db").write_text("not a data base, but long enough to have a header of its own")
     with pytest.raises(SourceError, match="ASE"):
@@ -176,7 +176,7 @@ def test_csv_with_cif_text(tmp_path, suffix):
     same(samples)
     assert samples[0].properties == {"formation_energy_per_atom": -0.5, "pretty_formula": "NaCl"}
     assert len(rejected) == 6
-    (tmp_path / "no.csv").write_text("material_id,structure\na,b\n")
+    (tmp_path / "no.csv").write_text("material_id,name\na,b\n")
     with pytest.raises(SourceError, match="column cif"):
         load_crystals(tmp_path / "no.csv")
 

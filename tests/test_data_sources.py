@@ -120,7 +120,7 @@ def put(path, content):
     (lambda d: put(d / "a.parquet", POINTER), "Git-LFS pointer"),
     (lambda d: put(d / "a.parquet", b"PAR1 and then nothing"), "download complete"),
     (lambda d: put(d / "a.txt", "2\n\n"), "no crystals that can be read"),
-    (lambda d: put(d / "a.cif", "x") and put(d / "b.parquet", "y").parent, "name the folder of one format"),
+    (lambda d: put(d / "a.cif", "x") and put(d / "b.parquet", "y").parent, "or the folder of one format"),
     (lambda d: [], "empty"),
     (lambda d: [SALT, 3], "entry 1 is a int"),
     (lambda d: "hf:LeMat", "write hf:OWNER/NAME"),

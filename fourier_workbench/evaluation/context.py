@@ -19,7 +19,7 @@ from typing import Any
 from ..crystal import Crystal
 from ..errors import EvaluationError
 from .workers import Outcome, Workers
-from ..files import writing
+from ..files import remove_leftovers, writing
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #d95a6d1f
 def digest(*parts: Any) -> str:
@@ -44,6 +44,7 @@ class ResultCache:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.path.parent)
             lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:

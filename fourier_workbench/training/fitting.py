@@ -24,7 +24,7 @@ from ..data.corpus import Corpus
 from ..data.preparation.splits import above_hull
 from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import RecipeError
-from ..files import RunDirectory, writable_folder, write_json
+from ..files import RunDirectory, remove_leftovers, writable_folder, write_json
 from ..model.autoencoder import Autoencoder
 from ..model.diffuser import Diffuser
 from ..representation.basis import FourierBasis
@@ -51,6 +51,8 @@ def record_run(run: RunDirectory, recipe: Recipe, corpus: Any, trainer: Trainer)
     trainer.checkpointer.check()
     check_recipe(run.weights, recipe)
     if trainer.stage.fabric.is_global_zero:
+        for folder in (run.weights, trainer.checkpointer.path.parent):
+            remove_leftovers(folder)
         about = run_identity(recipe, corpus) | {name: version(name) for name in ("fourier_workbench", "torch")}
         recipe.to_json(run.path / "recipe.json")
         write_json(run.path / "config.json", about)

@@ -5,16 +5,21 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['OnReject', 'Reader', 'GIT_LFS_POINTER', 'Sample', 'Part', 'split_parts', 'Format', 'refuse_pointer', 'indexed', 'samples_from', 'first_line']
+__all__ = ['OnReject', 'Reader', 'GIT_LFS_POINTER', 'Sample', 'Part', 'split_parts', 'Format', 'NoCrystalsError', 'printable', 'refuse_pointer', 'indexed', 'time_limit', 'samples_from', 'first_line']
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #4077c8b5
+import inspect
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...crystal import Crystal
 from ...errors import CrystalError, SourceError
+from ...settings import STANDARD_LIMITS, ReadingLimits
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #795d9f8e
 class Sample(NamedTuple):
@@ -38,6 +43,7 @@ class Part:
     start: int
     stop: int
     payload: Any = field(default=None, repr=False, compare=False)  # for the reader: a tuple with one item an entry, or anything
+    limits: ReadingLimits = field(default=STANDARD_LIMITS, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -46,7 +52,7 @@ class Part:
         """The first `n` entries."""
         stop = min(self.stop, self.start + n)
         payload = self.payload[: stop - self.start] if isinstance(self.payload, tuple) else self.payload
-        return Part(self.read, self.where, self.start, stop, payload)
+        return replace(self, stop=stop, payload=payload)
 
 
 def split_parts(
@@ -65,10 +71,20 @@ class Format(NamedTuple):
     """A kind of file with many crystals: its suffixes, and how it is cut into parts of at most so many entries."""
 
     suffixes: tuple[str, ...]
-    parts: Callable[[Path, int], list[Part]]
+    parts: Callable[..., list[Part]]  # of a path, the most entries of a part, and `ReadingLimits`
 
 
 GIT_LFS_POINTER = "version https://git-lfs"
+
+
+class NoCrystalsError(SourceError):
+    """A file is whole and holds no crystals, such as a table of metrics."""
+
+
+def printable(text: str) -> str:
+    """A text that can be written anywhere: bytes of a file's name that are no UTF-8 become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
 
 
 def refuse_pointer(path: Path) -> None:
@@ -78,30 +94,61 @@ def refuse_pointer(path: Path) -> None:
             raise SourceError(f"{path} is a Git-LFS pointer, not data; run 'git lfs pull' and try again")
 
 
-def indexed(index: Callable[[Path], Sequence], read: Reader) -> Callable[[Path, int], list[Part]]:
+def indexed(
+    index: Callable[..., Sequence],  # of a path, and of the limits if it takes a second argument
+    read: Reader,
+) -> Callable[..., list[Part]]:
     """The `parts` of a format from an index (one item an entry, or a range when numbers suffice) and a reader."""
+    limited = len(inspect.signature(index).parameters) > 1
 
-    def parts(path: Path, size: int) -> list[Part]:
-        entries = index(path)
+    def parts(path: Path, size: int, limits: ReadingLimits = STANDARD_LIMITS) -> list[Part]:
+        entries = index(path, limits) if limited else index(path)
         if not len(entries):
-            raise SourceError(f"{path} holds no crystals that can be read")
+            raise NoCrystalsError(f"{path} holds no crystals that can be read; give another file")
         return split_parts(read, str(path), len(entries), size, None if isinstance(entries, range) else tuple(entries))
 
     return parts
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `CrystalError` with reason `limit` in a block that takes longer.
+
+    Only the main thread of a process can be interrupted; in another one, the limits on sizes have to do.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise CrystalError(f"reading took more than {seconds:g} s; raise max_seconds in settings.ini to wait longer", "limit")
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    waiting, repeat = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, waiting, repeat)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def samples_from(
     entries: Iterator[tuple[str, Callable[[], tuple[Crystal, dict]]]],  # id, and a function that makes crystal and properties
     reject: OnReject,
     errors: tuple[type[Exception], ...] = (),  # those that mean a damaged entry, besides `CrystalError`, `OSError`, `EOFError`
+    limits: ReadingLimits = STANDARD_LIMITS,
 ) -> Iterator[Sample]:
     """Samples of entries; those that cannot be made are rejected with their reason."""
     damaged: tuple[type[Exception], ...] = (CrystalError, OSError, EOFError, *errors)
     for name, make in entries:
         try:
-            crystal, properties = make()
+            with time_limit(limits.max_seconds):
+                crystal, properties = make()
+            if len(crystal) > limits.max_atoms:
+                raise CrystalError(f"{len(crystal)} atoms are more than the limit of {limits.max_atoms}; raise max_atoms in "
+                                   "settings.ini to read them", "limit")
         except damaged as error:
-            reject(name, getattr(error, "reason", "unreadable"), str(error) or type(error).__name__)
+            reject(name, getattr(error, "reason", "unreadable"), first_line(error))
             continue
         yield Sample(name, crystal, properties)
 

@@ -5,89 +5,268 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['ARCHIVE', 'is_structure_file', 'entry_id', 'parse_structure', 'read_structure_files']
+__all__ = ['Entry', 'ARCHIVE', 'is_structure_file', 'entry_id', 'parse_poscar', 'parse_structure', 'structure_entries', 'entries_of_file', 'read_structure_files', 'is_litter']
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #70c17001
+import math
+import re
 import tarfile
 import threading
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
+import numpy as np
+
+from ...cif import CifBlock, block_arrays, element_of, parse_cif
 from ...crystal import Crystal
 from fourier_workbench.data.sources.base import (
     GIT_LFS_POINTER,
     Format,
+    NoCrystalsError,
     OnReject,
     Part,
     Sample,
     first_line,
     indexed,
+    printable,
     samples_from,
+    time_limit,
+)
+from fourier_workbench.data.sources.compressed import (
+    DAMAGED,
+    MB,
+    OTHER_PACKINGS,
+    open_unpacked,
+    read_structure_text,
+    unpack,
+    unpacked_name,
 )
 from ...errors import CrystalError, SourceError
+from ...files import decode_text
+from ...settings import STANDARD_LIMITS, ReadingLimits
+
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #981e4860
-_SUFFIXES = (".cif", ".vasp", ".poscar")
+_SUFFIXES = (".cif", ".mcif", ".mmcif", ".vasp", ".poscar")
+_PLAIN = re.compile(r"(?i)(poscar|contcar)([._-].*|[0-9]*)|.*[._-](poscar|contcar)")  # POSCAR.4, CONTCAR_relaxed, mp-1_POSCAR
 
 
 def is_structure_file(name: str) -> bool:
-    """Whether a file of this name holds one structure: CIF, POSCAR, CONTCAR, `.vasp`."""
-    base = PurePosixPath(name).name.lower()
-    return base.endswith(_SUFFIXES) or base.startswith(("poscar", "contcar"))
+    """Whether a file of this name holds structures: CIF, POSCAR, CONTCAR, `.vasp`, also compressed."""
+    base = unpacked_name(PurePosixPath(name).name).lower()
+    return base.endswith(_SUFFIXES) or _PLAIN.fullmatch(base) is not None
 
 
 def entry_id(name: str) -> str:
-    """Id of a file within its source: its path, without the suffix of a format."""
-    path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in _SUFFIXES else str(path)
+    """Id of a file within its source: its path without the suffix of a format; bytes that are no UTF-8 become signs."""
+    path = PurePosixPath(unpacked_name(name))
+    plain = str(path.with_suffix("")) if path.suffix.lower() in _SUFFIXES else str(path)
+    return printable(plain)
 
 
-def _parse_poscar(text: str, name: str) -> Crystal:
-    from pymatgen.io.vasp import Poscar
-
+# %% ../../../nbs/api/data/sources/02_formats.ipynb #1f07ce1a
+def _floats(line: str, n: int, what: str) -> list[float]:
+    """The first `n` numbers of a line, which Fortran may have written with `D` for the exponent."""
+    words = line.split()[:n]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # pymatgen warns where it would invent the elements
-            structure = Poscar.from_str(text).structure
-    except Exception as error:  # the parser raises many types; each means that there is no structure
-        message = first_line(error)
-        reason = "element" if "element" in message.lower() or "symbol" in message.lower() else "unreadable"
-        raise CrystalError(f"{name} cannot be read as a POSCAR: {message}", reason) from error
-    return Crystal.from_structure(structure)
+        if len(words) == n:
+            return [float(word.replace("D", "e").replace("d", "e")) for word in words]
+    except ValueError:
+        pass
+    raise CrystalError(f"{what} should be {n} numbers, not {line.strip()[:40]!r}; check the file", "unreadable")
+
+
+def _symbol(word: str) -> int:
+    """Atomic number of a symbol as POTCAR files are named: `Na_pv`, `Cl/4e5f6071`, `O1`; 0 for none."""
+    match = re.match(r"[A-Za-z]{1,2}(?![A-Za-z])", word)
+    return element_of(match[0]) if match else 0
+
+
+def _groups(lines: Sequence[str], at: int, comment: str) -> tuple[list[int], list[int], int]:
+    """Atomic numbers and counts of the groups of atoms, and the number of the next line; zeros where no symbols are given."""
+    words: list[str] = []
+    while at < len(lines) and lines[at].split() and not lines[at].split()[0].isdigit():  # long lists are broken
+        words += lines[at].split("!")[0].split("#")[0].split()
+        at += 1
+    counts: list[int] = []
+    while at < len(lines) and (row := re.split(r"[!#]", lines[at])[0].split()) and all(word.isdigit() for word in row):
+        counts += [int(word[:12]) for word in row]
+        at += 1
+        if not words or len(counts) >= len(words):
+            break
+    named = words or [word for word in re.split(r"[\s,]+", comment) if word]
+    numbers = [_symbol(word) for word in named[: len(counts)]]
+    if words and (len(words) != len(counts) or not all(numbers)):
+        reason = "unreadable" if all(map(_symbol, words)) else "element"
+        raise CrystalError(f"{' '.join(words)[:60]!r} and {' '.join(map(str, counts))[:60]!r} are not elements and their numbers "
+                           "of atoms; check the file", reason)
+    if not words and (len(named) != len(counts) or not all(numbers)):
+        numbers = [0] * len(counts)  # the comment says something else
+    return numbers, counts, at
+
+
+def parse_poscar(text: str, max_atoms: int = 20_000) -> Crystal:
+    """The crystal of a POSCAR or CONTCAR of VASP 4 to 6. Raises `CrystalError` with its reason."""
+    lines = text.splitlines()
+    if len(lines) < 8:
+        raise CrystalError("a POSCAR has at least eight lines; check the file", "unreadable")
+    scale = lines[1].split("!")[0].split("#")[0].split()
+    factors = _floats(lines[1], 3 if len(scale) >= 3 else 1, "the scale factor")
+    lattice = np.array([_floats(lines[i], 3, "a lattice vector") for i in (2, 3, 4)])
+    if not all(factors) or (len(factors) == 3 and min(factors) < 0):
+        raise CrystalError("scale factors must not be zero, and three of them must be positive; check the second line", "volume")
+    if factors[0] < 0:  # the volume of the cell
+        volume = abs(np.linalg.det(lattice))
+        factors = [math.cbrt(-factors[0] / volume)] if volume > 0 else [1.0]
+    lattice = lattice * np.array(factors)
+    numbers, counts, at = _groups(lines, 5, lines[0])
+    n = sum(counts)
+    if n > max_atoms:
+        raise CrystalError(f"{n} atoms are announced, more than the limit of {max_atoms}; raise max_atoms in settings.ini",
+                           "limit")
+    selective = at < len(lines) and lines[at].strip()[:1] in ("S", "s")
+    at += selective
+    mode = lines[at].strip()[:1].lower() if at < len(lines) else ""
+    if mode and not mode.isalpha():
+        raise CrystalError(f"line {at + 1} should say Direct or Cartesian, not {lines[at].strip()[:40]!r}; check the file",
+                           "unreadable")
+    rows = lines[at + 1 : at + 1 + n]
+    if len(rows) < n or not n:
+        raise CrystalError(f"{n} atoms are announced and {len(rows)} lines follow; is the file cut off?", "truncated")
+    sites = np.array([_floats(row, 3, "the place of an atom") for row in rows])
+    species = _species(rows, np.repeat(numbers, counts), bool(selective))
+    if mode in ("c", "k"):
+        Crystal(lattice, species, np.zeros((n, 3)))  # refuses a flat cell before it is inverted
+        sites = np.linalg.solve(lattice.T, (sites * np.array(factors)).T).T
+    return Crystal(lattice, species, sites)
+
+
+def _species(rows: Sequence[str], numbers: np.ndarray, selective: bool) -> np.ndarray:
+    """Atomic numbers of the atoms; those that stand beside the coordinates must agree with those of the groups."""
+    written = []
+    for row in rows:
+        words = re.split(r"[!#]", row)[0].split()[3:]
+        if selective:
+            words = [word for word in words if word.strip(".").upper() not in ("T", "F", "TRUE", "FALSE")]
+        written.append(_symbol(words[0]) if words else 0)
+    beside = np.array(written, dtype=np.int64)
+    if (numbers == 0).any():
+        numbers = beside
+        if (numbers == 0).any():
+            raise CrystalError("the file names no elements, as in VASP 4; add a line of symbols above the numbers of atoms",
+                               "element")
+    elif ((beside != numbers) & (beside > 0)).any():
+        raise CrystalError("the symbols beside the coordinates contradict those of the groups; correct one of them", "element")
+    return numbers
+
+# %% ../../../nbs/api/data/sources/02_formats.ipynb #81369a9d
+_BROKEN = (tarfile.TarError, *DAMAGED)
+Entry = tuple[str, Callable[[], tuple[Crystal, dict]]]  # id, and a function that makes crystal and properties
+
+
+def _raise(error: Exception) -> tuple[Crystal, dict]:
+    raise error
 
 
 def parse_structure(text: str, name: str) -> Crystal:
-    """The crystal in the text of a CIF or POSCAR file of this name. Raises `CrystalError` with its reason."""
-    if text.startswith(GIT_LFS_POINTER):
-        raise CrystalError(f"{name} is a Git-LFS pointer, not data; run 'git lfs pull'", "unreadable")
-    if name.lower().endswith(".cif"):
-        return Crystal.from_cif(text if "\n" in text else text + "\n")
-    return _parse_poscar(text, name)
+    """The first crystal in the text of a CIF or POSCAR file of this name. Raises `CrystalError` with its reason."""
+    ((_, make), *_) = structure_entries(text, name)
+    return make()[0]
+
+
+def structure_entries(text: str, name: str, limits: ReadingLimits = STANDARD_LIMITS) -> list[Entry]:
+    """The crystals in the text of a CIF or POSCAR file, at least one entry. Several in one CIF carry their blocks' names."""
+    base, entry = PurePosixPath(unpacked_name(name)).name, entry_id(name)
+    try:
+        if text.startswith(GIT_LFS_POINTER):
+            raise CrystalError(f"{base} is a Git-LFS pointer, not data; run 'git lfs pull'", "unreadable")
+        if not base.lower().endswith("cif"):
+            return [(entry, partial(_from_poscar, text, base, limits.max_atoms))]
+        with time_limit(limits.max_seconds):
+            blocks = parse_cif(text)
+        found = [block for block in blocks if block.holds_atoms]
+        if not found:
+            what = "none of its blocks lists atoms" if blocks else "it holds no data block, so it is no CIF"
+            raise CrystalError(f"{base} cannot be read as a crystal: {what}", "unreadable")
+    except CrystalError as error:
+        return [(entry, partial(_raise, error))]
+    if len(found) < len(blocks):
+        warnings.warn("blocks of CIFs that list no atoms, such as data_global, were passed over", stacklevel=2)
+    names = [f"{entry}:{block.name}" for block in found] if len(found) > 1 else [entry]
+    names = [f"{each}:{i}" if names.count(each) > 1 else each for i, each in enumerate(names)]
+    return [(each, partial(_from_block, block, base, limits.max_atoms)) for each, block in zip(names, found, strict=True)]
+
+
+def _from_block(block: CifBlock, name: str, max_atoms: int) -> tuple[Crystal, dict]:
+    try:
+        return Crystal(*block_arrays(block, max_atoms)), {}
+    except CrystalError as error:
+        raise CrystalError(f"{name} cannot be read as a crystal: {error}", error.reason) from error
+
+
+def _from_poscar(text: str, name: str, max_atoms: int) -> tuple[Crystal, dict]:
+    try:
+        return parse_poscar(text, max_atoms), {}
+    except CrystalError as error:
+        raise CrystalError(f"{name} cannot be read as a POSCAR: {error}", error.reason) from error
+
+
+def entries_of_file(name: str, read: Callable[[], bytes], limits: ReadingLimits) -> list[Entry]:
+    """The crystals of one file, whose content `read` gives; a file that cannot be read is one entry that raises."""
+    try:
+        return structure_entries(decode_text(read()), name, limits)
+    except (CrystalError, SourceError, RuntimeError, zipfile.BadZipFile, *_BROKEN) as error:
+        base = PurePosixPath(name).name
+        reason = getattr(error, "reason", "unreadable")
+        return [(entry_id(name), partial(_raise, CrystalError(f"{base} cannot be read: {first_line(error)}", reason)))]
 
 
 def read_structure_files(part: Part, reject: OnReject) -> Iterator[Sample]:
-    """Reader of files with one structure each; the payload holds their names within a folder."""
-    def make(name: str) -> tuple[Crystal, dict]:
-        text = (Path(part.where) / name).read_text(encoding="utf-8", errors="replace")
-        return parse_structure(text, PurePosixPath(name).name), {}
+    """Reader of CIF and POSCAR files; the payload holds their names within a folder."""
+    def read(name: str) -> bytes:
+        with open_unpacked(Path(part.where) / name, part.limits) as stream:
+            return read_structure_text(stream, PurePosixPath(name).name, part.limits)
 
-    yield from samples_from(((entry_id(name), partial(make, name)) for name in part.payload), reject)
+    entries = (entry for name in part.payload for entry in entries_of_file(name, partial(read, name), part.limits))
+    yield from samples_from(entries, reject, (Exception,), part.limits)
 
 # %% ../../../nbs/api/data/sources/02_formats.ipynb #c680ebc8
-_CUT = "\0"  # an item of the index that stands for the lost end of an archive
-_BROKEN = (tarfile.ReadError, EOFError, zlib.error, OSError)
+_LOST = "\0"  # begins an item of the index that stands for something lost: reason and detail follow, each after one more
+_ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar")
+_DATA = (".extxyz", ".xyz", ".json", ".jsonl", ".csv", ".parquet", ".db", ".h5", ".hdf5", *OTHER_PACKINGS)
 
 
-def _members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
-    with tarfile.open(path, "r:*") as archive:
+def is_litter(name: str) -> bool:
+    """Whether a file was left by an operating system: `._a.cif`, `.DS_Store`, what is in `__MACOSX`."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith("._") or part == ".DS_Store" for part in parts)
+
+
+def _open_tar(path: Path, limits: ReadingLimits) -> tarfile.TarFile:
+    name = path.name.lower()
+    known = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}
+    packing = next((packed for suffix, packed in known.items() if name.endswith(suffix)), "")
+    stream = open_unpacked(path, limits) if unpacked_name(name) != name else _open_as(path, packing, limits)
+    try:
+        return tarfile.open(fileobj=stream, mode="r:")
+    except _BROKEN:  # a suffix that says nothing of the compression
+        stream.close()
+        return tarfile.open(path, "r:*")
+
+
+def _open_as(path: Path, packing: str, limits: ReadingLimits) -> IO[bytes]:
+    return open_unpacked(path, limits, packing) if packing else open(path, "rb")
+
+
+def _members(path: Path, limits: ReadingLimits) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
+    with _open_tar(path, limits) as archive:
         for member in archive:
-            if member.isfile() and is_structure_file(member.name) and not PurePosixPath(member.name).name.startswith("._"):
+            if member.isfile() and not is_litter(member.name):
                 yield member.name, archive, member
         stream = cast(IO[bytes], archive.fileobj)
         stream.seek(archive.offset)  # tarfile takes a cut header for the end; a whole archive ends in a block of zeros
@@ -95,26 +274,52 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo
             raise EOFError("the archive has no end")
 
 
-def _index_archive(path: Path) -> list[str]:
-    """Names of the structures in a zip archive or a tar archive, which may be compressed."""
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, limits: ReadingLimits) -> bytes:
+    stream = archive.extractfile(member)
+    return b"" if stream is None else unpack(read_structure_text(stream, member.name, limits), member.name, limits)
+
+
+def _index_tar(path: Path, limits: ReadingLimits) -> list[str]:
     names: list[str] = []
-    if path.suffix.lower() == ".zip":
-        try:
-            with zipfile.ZipFile(path) as zipped:
-                return [name for name in zipped.namelist() if is_structure_file(name)]
-        except zipfile.BadZipFile as error:
-            raise SourceError(f"{path} is no complete zip archive ({error}); fetch it again") from error
     try:
-        for name, archive, member in _members(path):
-            stream = archive.extractfile(member)
-            if stream is not None and len(stream.read()) < member.size:
+        for name, archive, member in _members(path, limits):
+            stream = archive.extractfile(member) if is_structure_file(name) else None
+            if stream is not None and member.size <= limits.max_structure_mb * MB and len(stream.read()) < member.size:
                 raise EOFError(f"{name} is cut off")
             names.append(name)
-    except _BROKEN as error:
+    except (SourceError, *_BROKEN) as error:
         if not names:
-            raise SourceError(f"{path} cannot be read as an archive ({error}); fetch it again") from error
-        names.append(_CUT)
+            raise SourceError(f"{path} cannot be read as an archive ({first_line(error)}); fetch it again") from error
+        lost = ("limit", first_line(error)) if isinstance(error, SourceError) else (
+            "truncated", "the archive is cut off; entries before the cut were read")
+        names.append(_LOST + _LOST.join(lost))
     return names
+
+
+def _index_zip(path: Path, limits: ReadingLimits) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as zipped:
+            members = [info for info in zipped.infolist() if not info.is_dir() and not is_litter(info.filename)]
+    except (zipfile.BadZipFile, RuntimeError, ValueError, *DAMAGED) as error:
+        raise SourceError(f"{path} is no complete zip archive ({first_line(error)}); fetch it again") from error
+    size = sum(info.file_size for info in members if is_structure_file(info.filename))
+    if size > max(limits.max_unpacked_mb * MB, 100 * path.stat().st_size):
+        raise SourceError(f"{path} unpacks to {size / MB:.0f} MB; raise max_unpacked_mb in settings.ini if you trust it")
+    return [info.filename for info in members]
+
+
+def _index_archive(path: Path, limits: ReadingLimits) -> list[str]:
+    """Names of the structures in a zip archive or a tar archive, which may be compressed."""
+    names = _index_zip(path, limits) if path.suffix.lower() == ".zip" else _index_tar(path, limits)
+    kept = [name for name in names if is_structure_file(name) or name.startswith(_LOST)]
+    inner = [name for name in names if unpacked_name(name).lower().endswith(_ARCHIVES)]
+    data = [name for name in names if unpacked_name(name).lower().endswith(_DATA) and name not in (*kept, *inner)]
+    if not any(is_structure_file(name) for name in kept) and (inner or data):
+        raise NoCrystalsError(f"{path} holds no CIF or POSCAR files, but {(inner + data)[0]}; unpack it and give that")
+    if inner or data:
+        warnings.warn(f"{path.name}: {len(inner + data)} members that are no CIF or POSCAR were passed over, the first "
+                      f"{(inner + data)[0]}; unpack the archive to read them", stacklevel=2)
+    return kept
 
 
 class _Position(threading.local):
@@ -128,40 +333,39 @@ class _Position(threading.local):
 _position = _Position()
 
 
-def _members_from(path: Path, start: int) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
+def _members_from(path: Path, start: int, limits: ReadingLimits) -> Iterator[tuple[str, tarfile.TarFile, tarfile.TarInfo]]:
     """Structures of an archive from number `start` on, continuing the last pass where possible."""
     stamp = (path, path.stat().st_mtime_ns)
     if _position.stamp != stamp or _position.at > start:
-        _position.stamp, _position.at, _position.members = stamp, 0, _members(path)
+        members = (found for found in _members(path, limits) if is_structure_file(found[0]))
+        _position.stamp, _position.at, _position.members = stamp, 0, members
     for found in _position.members:
         _position.at += 1
         if _position.at > start:
             yield found
 
 
-def _parse_bytes(content: bytes, name: str) -> tuple[Crystal, dict]:
-    return parse_structure(content.decode("utf-8", errors="replace"), PurePosixPath(name).name), {}
-
-
-def _parse_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[Crystal, dict]:
-    stream = archive.extractfile(member)
-    return _parse_bytes(b"" if stream is None else stream.read(), member.name)
-
-
 def _read_archive(part: Part, reject: OnReject) -> Iterator[Sample]:
     """Reader of structures in an archive."""
-    path, names, damage = Path(part.where), part.payload, (zlib.error, zipfile.BadZipFile)
-    if names and names[-1] == _CUT:
+    path, names, limits = Path(part.where), part.payload, part.limits
+    if names and names[-1].startswith(_LOST):
+        _, reason, detail = names[-1].split(_LOST)
         names = names[:-1]
-        reject(path.name, "truncated", "the archive is cut off; entries before the cut were read")
+        reject(path.name, reason, detail)
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as zipped:
-            entries = ((entry_id(name), lambda name=name: _parse_bytes(zipped.read(name), name)) for name in names)
-            yield from samples_from(entries, reject, damage)
+            def read(name: str) -> bytes:
+                with zipped.open(name) as stream:
+                    return unpack(read_structure_text(stream, name, limits), name, limits)
+
+            entries: Any = (entry for name in names for entry in entries_of_file(name, partial(read, name), limits))
+            yield from samples_from(entries, reject, (Exception,), limits)
         return
-    found = islice(_members_from(path, part.start), len(names))
-    yield from samples_from(((entry_id(name), partial(_parse_member, archive, member)) for name, archive, member in found),
-                            reject, damage)
+    found = islice(_members_from(path, part.start, limits), len(names))
+    entries = (entry for name, archive, member in found
+               for entry in entries_of_file(name, partial(_read_member, archive, member, limits), limits))
+    yield from samples_from(entries, reject, (Exception,), limits)
 
 
-ARCHIVE = Format((".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".zip"), indexed(_index_archive, _read_archive))
+_TAR = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst")
+ARCHIVE = Format((*_TAR, ".zip"), indexed(_index_archive, _read_archive))

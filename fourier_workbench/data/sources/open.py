@@ -7,23 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...crystal import Crystal
 from . import prototypes
-from .base import Format, OnReject, Part, Sample, refuse_pointer, split_parts
-from .cif_and_poscar import ARCHIVE, is_structure_file, read_structure_files
-from .other_formats import ASE, CSV, HDF5, JSON, XYZ, read_json_structures
+from fourier_workbench.data.sources.base import (
+    Format,
+    NoCrystalsError,
+    OnReject,
+    Part,
+    Sample,
+    printable,
+    refuse_pointer,
+    split_parts,
+)
+from .cif_and_poscar import ARCHIVE, is_litter, is_structure_file, read_structure_files
+from .compressed import OTHER_PACKINGS
+from .json_structures import JSON, read_json_structures
+from .other_formats import ASE, CSV, HDF5, XYZ
 from .parquet_and_hub import PARQUET, load_hub_dataset, read_hub, table_schema
 from ...errors import SourceError
+from ...settings import STANDARD_LIMITS, ReadingLimits, load_settings
 
 # %% auto #0
 __all__ = ['FORMATS', 'STRUCTURE_FILES', 'format_of', 'Source', 'read_broken', 'builtin_samples', 'read_builtin',
@@ -39,9 +52,10 @@ STRUCTURE_FILES = "CIF and POSCAR"
 
 def format_of(name: str) -> str | None:
     """The format of a file of this name; None for one that holds no crystals."""
-    if is_structure_file(name):
-        return STRUCTURE_FILES
-    return next((key for key, format in FORMATS.items() if name.lower().endswith(format.suffixes)), None)
+    if is_litter(name):
+        return None
+    found = next((key for key, format in FORMATS.items() if name.lower().endswith(format.suffixes)), None)
+    return found or (STRUCTURE_FILES if is_structure_file(name) else None)
 
 # %% ../../../nbs/api/data/sources/05_open.ipynb #40bcf364
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ def _digest_files(root: Path, names: Sequence[str]) -> str:
     for name in names:
         path = root / name
         size = path.stat().st_size
-        digest.update(f"{name}\0{size}\0".encode())
+        digest.update(os.fsencode(f"{name}\0{size}\0"))
         with open(path, "rb") as file:
             if size <= 16 * _MIB:
                 digest.update(file.read())
@@ -90,46 +104,85 @@ def read_broken(part: Part, reject: OnReject) -> Iterator[Sample]:
     yield from ()
 
 
-def _parts_of_files(root: Path, names: list[str], format: str, size: int) -> list[Part]:
+def _named(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return printable(", ".join(names[:3]) + more)
+
+
+def _parts_of_files(
+    root: Path, names: list[str], format: str, size: int, limits: ReadingLimits
+) -> tuple[list[Part], list[str], list[SourceError]]:
+    """Parts of files of one format, names of those that hold no crystals, and the problems of those that are damaged."""
     if format == STRUCTURE_FILES:
-        return split_parts(read_structure_files, str(root), len(names), min(size, 256), tuple(names))
+        return split_parts(read_structure_files, str(root), len(names), min(size, 256), tuple(names)), [], []
     parts: list[Part] = []
+    without: list[str] = []
     problems: list[SourceError] = []
+    takes_limits = len(inspect.signature(FORMATS[format].parts).parameters) > 2
     for name in names:
         try:
             refuse_pointer(root / name)
-            parts += FORMATS[format].parts(root / name, size)
+            parts += FORMATS[format].parts(root / name, size, *([limits] if takes_limits else []))
+        except NoCrystalsError as error:
+            without.append(name)
+            if len(names) == 1:
+                problems.append(error)
         except SourceError as error:
             problems.append(error)
-            parts.append(Part(read_broken, str(root / name), 0, 1, str(error)))
-    if len(problems) == len(names):
-        raise problems[0]
-    if problems:
-        warnings.warn(f"{len(problems)} of {len(names)} files of {root} cannot be read and count as one rejected entry each; "
-                      f"the first: {problems[0]}", stacklevel=4)
-    return parts
+            parts.append(Part(read_broken, str(root / name), 0, 1, printable(str(error))))
+    return parts, without, problems
 
 
-def _open_path(path: Path, size: int) -> tuple[list[Part], str]:
+def _files_of(path: Path) -> tuple[Path, list[str]]:
+    """Root and names of the files that may hold crystals: of a corpus, its shards; hidden files are left out."""
+    if path.is_file():
+        return path.parent, [path.name]
+    if (path / "manifest.json").is_file() and (path / "shards").is_dir():
+        if not (path / "funnel.json").is_file():
+            raise SourceError(f"{path} is a corpus whose preparation did not finish; run the same preparation again")
+        return path, [f"shards/{p.name}" for p in sorted((path / "shards").glob("*.parquet"))]
+    found = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+    return path, [name for name in found if not is_litter(name) and not any(part.startswith(".") for part in Path(name).parts)]
+
+
+def _open_path(path: Path, size: int, limits: ReadingLimits) -> tuple[list[Part], str]:
     """Parts and digest of a file or a folder."""
     if not path.exists():
         raise SourceError(f"no source {str(path)!r}; give a file, a folder, 'embedded', 'decorated', 'mp:…' or 'hf:…'")
-    if path.is_file():
-        root, names = path.parent, [path.name]
-    elif (path / "manifest.json").is_file():
-        root, names = path, [f"shards/{p.name}" for p in sorted((path / "shards").glob("*.parquet"))]
-        if not (path / "funnel.json").is_file():
-            raise SourceError(f"{path} is a corpus whose preparation did not finish; run the same preparation again")
-    else:
-        root, names = path, sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
-    formats = {name: format for name in names if (format := format_of(name)) is not None}
-    different = sorted(set(formats.values()))
-    if len(different) > 1:
-        raise SourceError(f"{path} holds several formats ({', '.join(different)}); name the folder of one format")
-    if not different:
+    root, names = _files_of(path)
+    formats: dict[str, list[str]] = {}
+    for name in names:
+        if (format := format_of(name)) is not None:
+            formats.setdefault(format, []).append(name)
+    packed = [name for name in names if name.lower().endswith(OTHER_PACKINGS) and format_of(name.rpartition(".")[0])]
+    opened = {format: _parts_of_files(root, some, format, size, limits) for format, some in formats.items()}
+    holding = {format: found for format, found in opened.items() if found[0]}
+    if len(holding) > 1:
+        listed = "; ".join(f"{format}: {formats[format][0]}" for format in sorted(holding))
+        raise SourceError(printable(f"{path} holds several formats ({listed}); name one of these files, or the folder of one "
+                                    "format"))
+    if not holding:
+        problems = [problem for _, _, found in opened.values() for problem in found]
+        if problems:
+            raise problems[0]
         raise SourceError(f"{path} holds no crystals that can be read; give CIF, POSCAR, extended XYZ, CSV, HDF5, JSON, "
-                          "ASE or Parquet files, or an archive of CIFs")
-    return _parts_of_files(root, list(formats), different[0], size), _digest_files(root, list(formats))
+                          f"ASE or Parquet files, or an archive of CIFs{'; unpack ' + _named(packed) if packed else ''}")
+    ((format, (parts, without, problems)),) = holding.items()
+    read = [name for name in formats[format] if name not in without]
+    if problems and len(problems) == len(read):
+        raise problems[0]
+    if problems:
+        warnings.warn(f"{len(problems)} of {len(read)} files of {root} cannot be read and count as one rejected entry each; "
+                      f"the first: {problems[0]}", stacklevel=4)
+    if packed:
+        warnings.warn(f"{len(packed)} files are packed in a way that is not known ({_named(packed)}) and count as rejected; "
+                      "unpack them", stacklevel=4)
+        parts += [Part(read_broken, str(root / name), 0, 1, "the packing is not known; unpack the file") for name in packed]
+    passed = [name for name in names if name not in {*read, *packed}]
+    if passed:
+        warnings.warn(f"{path}: passed over what holds no crystals: {_named(passed)}", stacklevel=4)
+    return parts, _digest_files(root, read)
 
 # %% ../../../nbs/api/data/sources/05_open.ipynb #8e9d61df
 @lru_cache(maxsize=2)
@@ -206,6 +259,7 @@ def materials_project_source(name: str, entries: Sequence[dict], part_size: int 
 def open_source(
     source: str | Path | Source | Sequence,  # a name, a path, or crystals in memory
     part_size: int = 2048,  # at most so many entries a part
+    limits: ReadingLimits | None = None,  # what a file may ask for; default: that of settings.ini
 ) -> Source:
     """Open a source and cut it into parts. Raises `SourceError` when nothing in it can be read."""
     if isinstance(source, Source):
@@ -225,25 +279,31 @@ def open_source(
         rows = load_hub_dataset(name)
         table_schema(rows.column_names, name)
         return Source(name, tuple(split_parts(read_hub, name, len(rows), part_size)), str(getattr(rows, "_fingerprint", name)))
-    parts, digest = _open_path(Path(name).expanduser(), part_size)
-    return Source(name, tuple(parts), digest)
+    most = load_settings().reading if limits is None else limits
+    parts, digest = _open_path(Path(name).expanduser(), part_size, most)
+    return Source(printable(name), tuple(parts if most == STANDARD_LIMITS else [replace(p, limits=most) for p in parts]), digest)
 
 
 def read_part(part: Part, on_reject: OnReject) -> Iterator[Sample]:
     """The samples of one part; an entry that cannot be read goes to `on_reject(id, reason, detail)`."""
-    yield from part.read(part, on_reject)
+    def reject(name: str, reason: str, detail: str) -> None:
+        on_reject(printable(name), reason, printable(detail))
+
+    for sample in part.read(part, reject):
+        yield sample if sample.id.isascii() else sample._replace(id=printable(sample.id))
 
 
 def load_crystals(
     source: str | Path | Source | Sequence,  # a name, a path, or crystals in memory
     on_reject: OnReject | None = None,  # called with (id, reason, detail) of every entry that cannot be read
+    limits: ReadingLimits | None = None,  # what a file may ask for; default: that of settings.ini
 ) -> Iterator[Sample]:
     """Iterate over the samples (id, crystal, properties) of a source.
 
     Without `on_reject`, entries that cannot be read are counted, and one warning at the end gives their number and reasons.
     Raises `SourceError` at once when the source itself cannot be opened.
     """
-    return _iterate(open_source(source), on_reject)
+    return _iterate(open_source(source, limits=limits), on_reject)
 
 
 def _iterate(source: Source, on_reject: OnReject | None) -> Iterator[Sample]:
