@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'run_demo', 'describe_corpus']
+__all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'run_demo', 'describe_corpus']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #dd35d159
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from .evaluation.metrics import format_value
 from .evaluation.reconstruction import evaluate_reconstruction
 from fourier_workbench.evaluation.report.html import (
     Section,
+    distances_section,
     distribution_section,
     facts_section,
     funnel_section,
@@ -40,6 +41,8 @@ from fourier_workbench.evaluation.report.html import (
     training_section,
     write_report,
 )
+from .evaluation.statistics import distances
+from .evaluation.structures import available_measurements
 from .files import RunDirectory, read_json, writable_folder
 from .generation.generator import Generator, load_generator
 from .generation.samples import SampleResult, typed_table
@@ -123,12 +126,18 @@ class DemoResult:
     def __repr__(self) -> str:
         held = [f"  {row.metric:<22}{format_value(row.metric, row.value):>10}" for row in self.held_out.rates.itertuples()]
         table = compare(self.columns)
-        rates = [f"  {metric:<22}" + "".join(f"{format_value(metric, value):>15}" for value in row) for metric, row in
+        rates = [f"  {metric:<38}" + "".join(f"{format_value(metric, value):>15}" for value in row) for metric, row in
                  zip(table.index, table.to_numpy(), strict=True)]
+        apart = pd.DataFrame({name: report.distances.set_index("metric")["value"] for name, report in self.columns.items()})
+        rates += [f"  {metric:<38}" + "".join(f"{value:>15.3f}" for value in row) for metric, row in
+                  zip(apart.index, apart.to_numpy(), strict=True) if "space groups" in metric]
         why = "  " + (", ".join(f"{reason} {n}" for reason, n in self.samples.funnel["rejected"].items()) or "none")
-        heads = f"  {'':<22}" + "".join(f"{name:>15}" for name in table.columns)
+        heads = f"  {'':<38}" + "".join(f"{name:>15}" for name in table.columns)
         return "\n".join([f"held-out reconstruction, {len(self.held_out.structures)} crystals", *held, "",
                           f"samples, of {self.samples.funnel['in']} drawn", heads, *rates, "", "rejected by recovery", why])
+
+
+COMPARED = 300  # held-out crystals whose space groups and sizes the samples are compared with
 
 
 def evaluate_generator(
@@ -155,7 +164,13 @@ def evaluate_generator(
         held = evaluate_reconstruction(generator, crystals[:held_out], **options)
     with part("evaluate samples"):
         reference = by_formula(corpus)
-        samples, low, high = (evaluate(drawn, reference, compare=0, **options) for drawn in (result, noise, ceiling))
+        target = crystals[n:] or crystals  # others than those of the ceiling, if there are
+        samples = evaluate(result, reference, target=target, compare=COMPARED, **options)
+        beside = samples.reference  # measured once for all three
+        assert beside is not None, "the target is not empty"
+        low, high = (evaluate(drawn, reference, compare=0, measurements=available_measurements(), **options)
+                     for drawn in (noise, ceiling))
+        low, high = (replace(report, reference=beside, distances=distances(report.structures, beside)) for report in (low, high))
     return DemoResult(held, samples, low, high, result)
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #8180fb1d
@@ -171,18 +186,19 @@ def _sections(verdict: DemoResult, corpus: Corpus, run: Run, facts: dict[str, An
                       f"Every rate is of all {verdict.samples.funnel['in']} drawn. Noise control: decoded noise, no diffuser. "
                       "Ceiling: held-out crystals with the decoder's noise. Validity alone proves little; compare clean."),
         funnel_section(verdict.samples), gallery_section(verdict.samples, verdict.result.crystals, viewer=viewer),
-        distribution_section(tables), training_section(run.metrics()), facts_section(facts)]
+        distances_section(verdict.columns), distribution_section(tables), training_section(run.metrics()), facts_section(facts)]
 
 
 def _tiles(verdict: DemoResult) -> str:
     """The most important numbers."""
-    held, s, noise = verdict.held_out, verdict.samples, verdict.noise
+    held, s, noise, top = verdict.held_out, verdict.samples, verdict.noise, verdict.ceiling
     return metric_tiles([
         ("held-out exact", format_value("exact", held["exact"]), "every node right"),
         ("held-out match", format_value("match", held["match"]), "StructureMatcher"),
         ("valid samples", format_value("valid", s["valid"]), f"noise control {format_value('valid', noise['valid'])}"),
         ("clean samples", format_value("clean", s["clean"]), f"noise control {format_value('clean', noise['clean'])}"),
-        ("clean, unique, novel", format_value("clean", s["clean, unique, novel"]), "of all drawn")])
+        ("clean, unique, novel", format_value("clean", s["clean, unique, novel"]), "of all drawn"),
+        ("in P1 or P-1", format_value("P1 or P-1", s["P1 or P-1"]), f"ceiling {format_value('P1 or P-1', top['P1 or P-1'])}")])
 
 
 def run_demo(
@@ -232,8 +248,14 @@ def run_demo(
 
 
 def _write_results(path: Path, reports: dict[str, EvaluationReport]) -> None:
-    """All rates of all reports in one JSON file, one object a rate."""
-    rows = pd.concat([report.rates.assign(of=name) for name, report in reports.items()])
+    """All rates and distances of all reports in one JSON file, one object each."""
+    tables = []
+    for name, report in reports.items():
+        tables.append(report.rates.assign(of=name))
+        if len(apart := report.distances):
+            counted = apart.assign(of=name, count=apart["samples"], denominator=len(report.structures), failures=apart["missing"])
+            tables.append(counted[tables[-1].columns])
+    rows = pd.concat(tables)
     path.write_text(rows.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
 
 

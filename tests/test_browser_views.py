@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fourier_workbench import Crystal
-from fourier_workbench.widgets import explore, gallery
+from fourier_workbench.representation import FourierBasis, encode
+from fourier_workbench.widgets import explore, gallery, step
 
 from browser import OUTPUT, Browser, JupyterLab, write_notebook
 from project import BUILD
@@ -164,7 +165,7 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
 
     table.scroll_into_view_if_needed()
     expect(table.locator("tbody tr")).to_have_count(6, timeout=SLOW)
-    table.get_by_role("button", name="atoms").click()
+    table.get_by_role("button", name="atoms", exact=True).click()
     table.focus()
     page.keyboard.press("End")
     picked = int(table.locator("tbody tr").last.get_attribute("data-row"))
@@ -254,6 +255,7 @@ def test_a_saved_page_lives_without_a_kernel(browser: Browser, tmp_path: Path) -
     crystals = [
         Crystal(np.eye(3) * 4.1, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]]),
         Crystal(np.eye(3) * 3, [29], [[0, 0, 0]]),
+        Crystal(np.diag([3, 3, 4]), [29], [[0, 0, 0]]),
     ]
     gallery(crystals).to_html(tmp_path / "gallery.html")
     page = browser.page(tmp_path / "gallery.html")
@@ -262,10 +264,30 @@ def test_a_saved_page_lives_without_a_kernel(browser: Browser, tmp_path: Path) -
     view.focus()
     page.keyboard.press("ArrowRight")
     expect(view.locator(".fw-scene")).to_have_attribute("data-atoms", "8", timeout=SLOW)
+    view.get_by_label("group", exact=True).select_option("P4/mmm (123)")
+    expect(view.locator("tbody tr")).to_have_count(1)
+    view.focus()
+    page.keyboard.press("r")
+    expect(view.locator("tbody tr")).to_have_count(3)
     expect(view.get_by_role("status")).to_contain_text("A saved view")
     browser.screenshot(page, PICTURES / "saved_page.png")
     clean(browser)
     assert not browser.failed
+
+
+def test_the_last_step_of_decoded_coefficients_is_drawn_in_the_new_cell(browser: Browser, tmp_path: Path) -> None:
+    bent = Crystal(np.diag([4.2, 4.1, 4.0]), [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    basis = FourierBasis(5)
+    step(encode([bent], basis), basis, decoded=True).to_html(tmp_path / "stepper.html")
+    page = browser.page(tmp_path / "stepper.html")
+    view = page.locator(".fw")
+    expect(view.locator(".fw-scene")).to_have_attribute("data-drawn", re.compile(r"\d"), timeout=SLOW)
+    view.focus()
+    page.keyboard.press("End")
+    expect(view.locator("[data-step]")).to_contain_text("Pm-3m (221), 48 operations; strain of the cell 2.4 % before, 0.0 %")
+    expect(view.locator(".fw-scene")).to_have_attribute("data-atoms", "2")
+    browser.screenshot(page, PICTURES / "stepper_cell.png")
+    clean(browser)
 
 
 def test_a_browser_without_webgl_is_told(browser: Browser, tmp_path: Path) -> None:

@@ -87,8 +87,11 @@ def test_the_demo_writes_everything_it_promises(demo: Path) -> None:
     results = pd.DataFrame(json.loads((demo / "results.json").read_text()))
     assert set(results["of"]) == {"held out", "samples", "noise control", "ceiling"}
     assert (results.loc[results["of"] == "samples", "denominator"] == 5).all()
+    groups = results[results["metric"] == "Jensen–Shannon, space groups"].set_index("of")["value"]
+    assert set(groups.index) == {"samples", "noise control", "ceiling"}
+    assert groups.dropna().between(0, 1).all()
     page = (demo / "report.html").read_text(encoding="utf-8")
-    for word in ("noise control", "ceiling", "Funnel", "held-out exact", "$3Dmol"):
+    for word in ("noise control", "ceiling", "Funnel", "held-out exact", "$3Dmol", "in P1 or P-1", "Distances to the reference"):
         assert word in page
     assert Run.attach(demo).status.state == "done"
     assert set(json.loads((demo / "timings.json").read_text())) >= {"prepare", "train", "sample"}

@@ -28,6 +28,7 @@ from fourier_workbench.evaluation.context import EvaluationContext, ResultCache
 from fourier_workbench.evaluation.inputs import by_formula, read_samples
 from fourier_workbench.evaluation.metrics import METRICS, Metric, add_verdicts, metrics_of, register, sample_rates
 from fourier_workbench.evaluation.report.html import (
+    distances_section,
     distribution_section,
     evaluation_page,
     facts_section,
@@ -422,6 +423,7 @@ def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
         rates_section({"<samples>": report, "noise": report}, "Rates & more", "note"),
         funnel_section(report),
         gallery_section(report, crystals, viewer=True),
+        distances_section({"<samples>": report, "noise": report}),
         distribution_section({"samples": report.structures}),
         training_section(log),
         facts_section({"seed": 0}),
@@ -433,6 +435,8 @@ def test_a_report_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
     assert 'src="' not in page
     assert "href" not in page
     assert page.count("</script>") == 3, "the viewer's text cannot end its element"
+    for words in ("space group 225<", "Jensen–Shannon, space groups (0.01 Å)", "P1 or P-1, 0.01 Å", "spglib within 0.1 Å"):
+        assert words in page, "groups of samples, and what they are measured by"
     still = write_report(tmp_path / "s.html", "T", "L", [gallery_section(report, crystals)]).read_text(encoding="utf-8")
     assert "<script" not in still
     assert still.count("<svg") == 3

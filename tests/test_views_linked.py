@@ -1,6 +1,7 @@
 """Stepper, orbits, report, and what one view hands to another."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,21 +12,59 @@ from hypothesis import strategies as st
 
 from fourier_workbench import Crystal
 from fourier_workbench.data.sources.prototypes import embedded
-from fourier_workbench.generation import evaluate
+from fourier_workbench.generation import SampleResult, evaluate
+from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import (
     FourierBasis,
     encode,
+    follow_atoms,
     recover,
     symmetry_operations,
 )
+from fourier_workbench.representation.recovery.symmetric import recover_symmetric
 from fourier_workbench.representation.recovery.trace import Trace, Tracer
 from fourier_workbench.widgets import ViewError, explore, gallery, show_report, step, watch
-from fourier_workbench.widgets.reciprocal import atom_orbit, find_group, operation_name, operation_orbit, wave_orbit
-from fourier_workbench.widgets.stepper import STAGES, TracedRecovery, residual_surfaces, step_frames, stepper_content
+from fourier_workbench.widgets.reciprocal import (
+    atom_orbit,
+    find_group,
+    grid_group,
+    group_labels,
+    operation_name,
+    operation_orbit,
+    wave_orbit,
+)
+from fourier_workbench.widgets.stepper import (
+    STAGES,
+    TracedRecovery,
+    cell_step,
+    residual_surfaces,
+    step_frames,
+    stepper_content,
+)
 from fourier_workbench.widgets.view import Packer
 
 SALT = Crystal(np.eye(3) * 4.12, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
 QUARTZ = next(c for _, c, _ in embedded() if len(c) == 9 and c.reduced_formula == "SiO2")
+
+
+# Rock salt in its cubic cell of four formulas, and the same bent by a per cent, as a decoder may give it.
+ROCK = Crystal(
+    np.eye(3) * 5.64,
+    [11] * 4 + [17] * 4,
+    [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0], [0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]],
+)
+BENT = Crystal(ROCK.lattice @ np.diag([1.01, 1, 0.99]), ROCK.numbers, ROCK.frac_coords)
+
+
+def samples_of(crystals: list[Crystal | None]) -> SampleResult:
+    "Samples with the symmetry of their atoms, as a generator returns them."
+    found = iter(follow_atoms([c for c in crystals if c is not None]))
+    symmetries = [None if c is None else next(found) for c in crystals]
+    n = len(crystals)
+    decoded = Decoded(torch.zeros(n, 6), torch.zeros(n, 6, 119), torch.zeros(n, 6, 27, dtype=torch.complex64))
+    reasons = [None if c is not None else "residual" for c in crystals]
+    return SampleResult([s and s.crystal for s in symmetries], reasons, decoded, torch.zeros(n, 4, dtype=torch.complex64),
+                        torch.zeros(n), tuple(range(n)), symmetries=symmetries)  # fmt: skip
 
 
 def trace_of(crystal: Crystal, basis: FourierBasis, grid: int = 48) -> Trace:
@@ -181,3 +220,88 @@ def test_steps_of_a_real_recovery_end_in_its_certificate():
     assert "trace=True" in step(recover(encode([SALT], basis), basis)).error
     traced = step(recover(encode([SALT], basis), basis, trace=True))
     assert traced.error == ""
+
+
+def test_decoded_coefficients_end_with_the_cell_that_follows_the_atoms():
+    basis = FourierBasis(5)
+    fourier = encode([BENT], basis, 24)
+    view = step(fourier, basis, 24, decoded=True)
+    assert view.error == "" and view.source.recovery.traces[0] is not None
+    last, frames = view.content["frames"][-1], view.content["frames"]
+    assert len(frames) == len(view.frames) + 1 and f"{len(frames)} steps" in view.subtitle
+    assert last["description"] == "Fm-3m (225), 48 operations; strain of the cell 1.0 % before, 0.0 % after"
+    assert np.allclose(np.abs(np.diag(np.reshape(last["lattice"], (3, 3)))), BENT.volume ** (1 / 3), atol=1e-4)
+    assert sum(len(one["nodes"]) for one in last["others"]) == 8 and not any(one["moved"] for one in last["others"])
+    assert "48 operations of the grid map them onto themselves" in view.content["certificate"]["words"]
+    assert "cell" not in step(BENT, basis, 24).content["stages"], "exact data keep their cell"
+    whole = step(recover_symmetric(fourier, basis, 24, trace=True))
+    assert whole.content["frames"][-1]["description"] == last["description"], "a traced recovery brings its symmetry"
+    tight = step(fourier, basis, 24, decoded=True, max_strain=1e-3)
+    assert tight.content["frames"][-1]["description"].startswith("Fmmm (69), 8 operations; strain of the cell 0.0 % before")
+
+
+def test_atoms_that_symmetry_moved_are_marked():
+    basis = FourierBasis(5)
+    recovery = recover_symmetric(encode([BENT], basis, 24), basis, 24, trace=True)
+    symmetry, species = recovery.symmetries[0], recovery.traces[0].species
+    one = species[0].steps[-1]
+    elsewhere = replace(one, nodes=torch.cat([one.nodes[:-1], one.nodes[-1:] + torch.tensor([1, 0, 0])]), taken=True)
+    trace = Trace((replace(species[0], steps=(elsewhere,)), *species[1:]))
+    moved = replace(recovery, symmetries=[replace(symmetry, moved=1)])
+    last = cell_step(TracedRecovery(trace, BENT.lattice, moved))
+    assert [len(part["moved"]) for part in last["others"]] == [1, 0]
+    assert len(last["removed"]) == 1 and "1 atom moved" in last["description"]
+
+
+def test_the_explorer_lights_the_operations_of_a_sample():
+    """In the cell of the sample, which spglib does not recognise, with the translations that centre it."""
+    result = samples_of([BENT, None])
+    view = explore(result, operation=7)
+    assert view.error == "" and view.group["symbol"] == "Fm-3m (225)"
+    assert sorted(view.group["operations"]) == sorted(group_labels(find_group(ROCK))["operations"])
+    assert "strained by 1.0 %" in view.group["source"]
+    assert float(view.scene["orbit"]["relation"].split("waves ")[1]) < 1e-5
+    assert "explore(symmetry" in view.code
+    view.show(SALT)
+    assert "spglib" in view.group["source"] and "explore(crystal" in view.code
+    for row, words in ((1, "has no crystal"), (5, "no sample 5")):
+        with pytest.raises(ViewError, match=words):
+            explore(result, index=row)
+
+
+@pytest.mark.parametrize(("seed", "left", "multiple"), [(0, False, [1, 1, 1]), (1, True, [2, 1, 1]), (2, True, [1, 2, 2])])
+def test_operations_on_the_grid_keep_the_crystal_in_any_cell(seed, left, multiple):
+    basis, rng = FourierBasis(5), np.random.default_rng(seed)
+    shear = np.eye(3, dtype=int)
+    shear[0, seed % 3] += seed % 3 > 0
+    cell = np.diag(multiple) @ shear
+    whole = ROCK.to_structure()
+    whole.make_supercell(cell)
+    some = Crystal.from_structure(whole)
+    frac = (some.frac_coords + rng.integers(0, 48, 3) / 48) % 1
+    lattice = some.lattice * (-1 if left else 1)
+    (symmetry,) = follow_atoms([Crystal(lattice, some.numbers, frac)])
+    crystal, group = symmetry.crystal.right_handed(), grid_group(symmetry)
+    alpha = encode([crystal], basis).coefficients[0, :2]
+    assert len(group.rotations) % round(4 * np.prod(multiple)) == 0
+    assert group_labels(group)["operations"][0] == "1: x, y, z"
+    worst = [operation_orbit(crystal, alpha, basis, group, k).residual for k in range(0, len(group.rotations), 31)]
+    assert max(worst) < 1e-4
+
+
+def test_a_gallery_of_samples_has_their_symmetry_and_shows_it_in_the_explorer():
+    shown, explorer = gallery(samples_of([BENT, None, SALT])), explore(SALT)
+    titles = {column["key"]: column["title"] for column in shown.content["columns"]}
+    assert titles["group"] == "group (exact)" and "space_group" not in titles
+    hints = {column["key"]: column["hint"] for column in shown.content["columns"]}
+    assert all(hints[key] for key in ("group", "operations", "strain_percent", "moved"))
+    row = shown.content["rows"][0]
+    assert (row["group"], row["operations"], row["moved"]) == ("Fm-3m (225)", 48, 0)
+    assert row["strain_percent"] == pytest.approx(1, abs=0.02)
+    assert shown.content["rows"][1]["group"] is None
+    plain = {column["key"]: column["title"] for column in gallery([BENT]).content["columns"]}
+    assert plain["space_group"] == "group (0.1 Å)" and "group" not in plain
+    shown.link(explorer)
+    assert explorer.symmetry is shown.symmetries[0]
+    shown.picked = 2
+    assert explorer.group["symbol"] == "Pm-3m (221)" and "exact on the grid" in explorer.group["source"]

@@ -17,9 +17,11 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ..crystal import Crystal, pretty_formula
+from ..generation.samples import SampleResult
 from ..representation.basis import FourierBasis
 from ..representation.coefficients import FourierCrystals, density, snap
 from ..representation.encode import encode
+from ..representation.grid_symmetry import GridSymmetry
 from ..representation.recovery.recover import recover
 from ..representation.symmetry import SymmetryOperations
 from fourier_workbench.widgets.geometry import (
@@ -33,6 +35,7 @@ from fourier_workbench.widgets.geometry import (
 )
 from fourier_workbench.widgets.reciprocal import (
     find_group,
+    grid_group,
     group_labels,
     operation_orbit,
     shell,
@@ -52,7 +55,7 @@ from .view import Packer, View, python_call
 
 # %% auto #0
 __all__ = ['BPDS', 'Truncation', 'same_nodes', 'encode_one', 'truncation', 'density_figure', 'wave_figure', 'Shown',
-           'density_surfaces', 'explorer_scene', 'explorer_facts', 'Explorer', 'explore']
+           'density_surfaces', 'explorer_scene', 'explorer_facts', 'Explorer', 'explore', 'sample_symmetry']
 
 # %% ../../nbs/api/widgets/02_density_explorer.ipynb #448224a8
 BPDS = (3, 5, 7, 9, 11, 13)
@@ -235,25 +238,31 @@ class Explorer(View):
     group = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, crystal: Crystal, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
-        self.grid, self.shown, self.crystal = grid, shown, crystal
-        super().__init__(title=pretty_formula(crystal.reduced_formula), scheme=scheme)
+    def __init__(self, source: Crystal | GridSymmetry, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
+        self.symmetry = source if isinstance(source, GridSymmetry) else None
+        self.crystal: Crystal = source.crystal if isinstance(source, GridSymmetry) else source
+        self.grid, self.shown = grid, shown
+        super().__init__(title=pretty_formula(self.crystal.reduced_formula), scheme=scheme)
         with self.errors_shown():
-            self.show(crystal, shown)
+            self.show(source, shown)
 
     def to_python(self) -> str:
         """`explore` with every setting that differs from its default."""
         shown, start = asdict(self.shown), asdict(Shown())
         changed = {key: value for key, value in shown.items() if value != start[key]}
-        return python_call("explore", "crystal", **changed, grid=None if self.grid == 48 else self.grid, scheme=self.scheme)
+        what, grid = ("crystal", self.grid) if self.symmetry is None else ("symmetry", 48)
+        return python_call("explore", what, **changed, grid=None if grid == 48 else grid, scheme=self.scheme)
 
-    def show(self, crystal: Crystal, shown: Shown | None = None) -> None:
-        """Show `crystal`; raises `ViewError` when it cannot be encoded or drawn."""
-        crystal = crystal.right_handed()
-        encode_one(crystal, BPDS[-1], self.grid)
+    def show(self, source: Crystal | GridSymmetry, shown: Shown | None = None) -> None:
+        """Show a crystal, with spglib's operations or its own; raises `ViewError` when it cannot be encoded or drawn."""
+        symmetry = source if isinstance(source, GridSymmetry) else None
+        crystal = (source.crystal if isinstance(source, GridSymmetry) else source).right_handed()
+        grid = self.grid if symmetry is None else symmetry.grid
+        encode_one(crystal, BPDS[-1], grid)
         atom_spheres(crystal)
+        self.symmetry, self.grid = symmetry, grid
         self.crystal, self.shown = crystal, shown or replace(self.shown, slot=0, wave=None, shell=None, operation=None)
-        self._group: SymmetryOperations | None = find_group(crystal)
+        self._group: SymmetryOperations | None = find_group(crystal) if symmetry is None else grid_group(symmetry)
         self._costs: dict[int, Truncation] = {}
         self.title = f"{pretty_formula(crystal.reduced_formula)}: species densities"
         self.subtitle = f"{pretty_formula(crystal.formula)} · {crystal.volume:.1f} Å³ · grid {self.grid}³"
@@ -272,7 +281,7 @@ class Explorer(View):
             scene["orbit"] = {"atoms": orbit.atoms, "modes": modes, "relation": orbit.relation}
         with self.hold_sync():
             if waves:
-                self.group = group_labels(self._group)
+                self.group = group_labels(self._group) | {"source": self._group_source()}
                 self.waves = wave_table(alpha[shown.slot], basis, self.crystal.lattice).round(4).to_dict("list")
             self._update_code()
             self.facts = explorer_facts(self.crystal, shown, self._costs.get(shown.bpd))
@@ -280,6 +289,13 @@ class Explorer(View):
         if shown.bpd not in self._costs:
             self._costs[shown.bpd] = truncation(self.crystal, shown.bpd, self.grid)
             self.facts = explorer_facts(self.crystal, shown, self._costs[shown.bpd])
+
+    def _group_source(self) -> str:
+        """Where the operations come from."""
+        if self.symmetry is None:
+            return "" if self._group is None else "by spglib within 0.01 Å"
+        moved = f", {self.symmetry.moved} of its atoms moved" if self.symmetry.moved else ""
+        return f"exact on the grid of {self.grid}; cell strained by {100 * self.symmetry.strain:.1f} %{moved}"
 
     def do_set(self, **changes: Any) -> None:
         """Change what is shown: fields of `Shown`."""
@@ -295,17 +311,32 @@ class Explorer(View):
 
 
 def explore(
-    crystal: Crystal,
+    crystal: Crystal | GridSymmetry | SampleResult,  # samples bring their own symmetry operations
     bpd: int = 9,  # basis functions per dimension
     sigmas: float = 2.0,  # isolevel, in standard deviations above the mean
     grid: int = 48,  # grid nodes per dimension
     scheme: Scheme = "jmol",
+    index: int = 0,  # row of the samples
     **shown: Any,  # any other field of `Shown`, such as plane=(1, 1, 0) or repeat=2
 ) -> Explorer:
-    """Show `crystal` in both spaces: its species densities, and the waves they consist of."""
+    """Show a crystal in both spaces: its species densities, and the waves they consist of."""
     if bpd not in BPDS:
         raise ViewError(f"bpd must be one of {', '.join(map(str, BPDS))}; got {bpd}")
     if unknown := set(shown) - {field.name for field in fields(Shown)}:
         known = ", ".join(field.name for field in fields(Shown))
         raise ViewError(f"the explorer has no setting {sorted(unknown)[0]!r}; choose from {known}")
-    return Explorer(crystal, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme)
+    one = sample_symmetry(crystal, index) if isinstance(crystal, SampleResult) else crystal
+    return Explorer(one, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme)
+
+
+def sample_symmetry(
+    result: SampleResult,
+    index: int,  # row
+) -> Crystal | GridSymmetry:
+    """A sample with the symmetry of its atoms, where that was sought; raises `ViewError` for a rejected one."""
+    if not 0 <= index < len(result):
+        raise ViewError(f"no sample {index}: the result holds {len(result)}, counted from 0")
+    crystal, symmetry = result.crystals[index], result.symmetries[index] if result.symmetries else None
+    if crystal is None:
+        raise ViewError(f"sample {index} has no crystal ({result.reasons[index]}); pick another row")
+    return crystal if symmetry is None else symmetry

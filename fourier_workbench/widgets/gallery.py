@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SYMPREC', 'COLUMNS', 'space_group', 'gallery_table', 'gallery_data', 'gallery_figure', 'selection_file', 'Gallery', 'gallery']
+__all__ = ['SYMPREC', 'COLUMNS', 'HINTS', 'space_group', 'gallery_table', 'gallery_data', 'gallery_figure', 'selection_file', 'Gallery', 'gallery']
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #ec8157d0
 import tempfile
@@ -32,10 +32,16 @@ from .view import Packer, View, python_call
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #09a1efe3
 SYMPREC = 0.1  # Å
 
-COLUMNS = {"formula": "formula", "n_sites": "atoms", "space_group": "space group", "volume_per_atom": "V/atom (Å³)",
+COLUMNS = {"formula": "formula", "n_sites": "atoms", "group": "group (exact)", "space_group": "group (0.1 Å)",
+           "operations": "operations", "strain_percent": "strain (%)", "moved": "moved", "volume_per_atom": "V/atom (Å³)",
            "min_distance": "min d (Å)", "residual": "residual", "e_above_hull": "E above hull (eV/atom)",
            "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training",
            "reason": "rejected for"}
+HINTS = {"group": "space group of the integer operations that map the atoms onto themselves on the grid",
+         "space_group": f"space group that spglib finds within {SYMPREC} Å",
+         "operations": "of the primitive cell", "moved": "atoms that symmetry put on another node than recovery alone had found",
+         "strain_percent": "logarithm of the largest stretch that brought the decoded cell to its symmetry, in per cent",
+         "residual": "of recovery, relative: what the atoms leave unexplained of the decoded coefficients"}
 
 
 def space_group(crystal: Crystal | None, symprec: float = SYMPREC) -> str | None:
@@ -51,7 +57,10 @@ def gallery_table(
     source: SampleResult | Iterable[Any],  # samples, crystals, or entries of a data set
     report: EvaluationReport | None = None,  # an evaluation of the same samples, whose verdicts become columns
 ) -> tuple[list[Crystal | None], pd.DataFrame]:
-    """Crystals (None where rejected) and one row for each: identity, formula, sizes, space group, verdicts."""
+    """Crystals (None where rejected) and one row for each: identity, formula, sizes, space group, verdicts.
+
+    Samples whose operations were read off the grid have the `group` of these; others the `space_group` that spglib finds.
+    """
     if isinstance(source, SampleResult):
         crystals, table = list(source.crystals), source.table.copy()
     else:
@@ -66,9 +75,12 @@ def gallery_table(
     if report is not None:
         if len(report.structures) != len(crystals):
             raise ViewError(f"the report covers {len(report.structures)} samples, but {len(crystals)} were given; evaluate these")
-        for name in report.structures.columns.difference(table.columns):
+        for name in report.structures.columns.difference([*table.columns, "space_group"]):
             table[name] = report.structures[name].to_numpy()
-    table["space_group"] = [space_group(c) for c in crystals]
+    if "group" in table:
+        table["strain_percent"] = 100 * table["strain"]
+    else:
+        table["space_group"] = [space_group(c) for c in crystals]
     return crystals, table
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #adab56b7
@@ -93,7 +105,7 @@ def gallery_data(
     shown = {key: title for key, title in COLUMNS.items() if key == "formula" or (key in table and table[key].notna().any())}
     rows = [{"id": row["id"], **{key: _plain(row.get(key)) for key in shown}, "formula": c and pretty_formula(c.reduced_formula)}
             for row, c in zip(table.to_dict("records"), crystals, strict=True)]
-    columns = [{"key": key, "title": title} for key, title in shown.items()]
+    columns = [{"key": key, "title": title, "hint": HINTS.get(key, "")} for key, title in shown.items()]
     return {"columns": columns, "rows": rows, "cells": cells, "species": species}, packer.bytes
 
 
@@ -147,6 +159,7 @@ class Gallery(View):
     def __init__(self, source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals",
                  report: EvaluationReport | None = None):
         self.crystals: list[Crystal | None] = []
+        self.symmetries = source.symmetries if isinstance(source, SampleResult) else None
         self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
         super().__init__(title=title, scheme=scheme)
@@ -176,10 +189,11 @@ class Gallery(View):
     def _show_picked(self, _: Any = None) -> None:
         if (crystal := self.crystal) is None:
             return
+        symmetry = self.symmetries[self.picked] if self.symmetries else None
         for explorer in self._explorers:
             explorer.error = ""
             with explorer.errors_shown():
-                explorer.show(crystal)
+                explorer.show(crystal if symmetry is None else symmetry)
 
     def do_file(self, kind: str, rows: list[int]) -> None:
         """Download the crystals of `rows` as one file."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['wave_lengths', 'wave_table', 'shell', 'single_wave', 'operation_name', 'find_group', 'group_labels', 'atom_orbit', 'wave_orbit', 'Orbit', 'operation_orbit']
+__all__ = ['wave_lengths', 'wave_table', 'shell', 'single_wave', 'operation_name', 'find_group', 'grid_group', 'group_labels', 'atom_orbit', 'wave_orbit', 'Orbit', 'operation_orbit']
 
 # %% ../../nbs/api/widgets/02_density_explorer.ipynb #ba79c484
 from fractions import Fraction
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..crystal import Crystal
 from ..errors import RepresentationError
 from ..representation.basis import FourierBasis
+from ..representation.grid_symmetry import GridSymmetry
 from ..representation.symmetry import SymmetryOperations, symmetry_operations, symmetry_residuals
 from .theme import ViewError
 
@@ -79,6 +80,20 @@ def find_group(crystal: Crystal) -> SymmetryOperations | None:
         return symmetry_operations(crystal)
     except RepresentationError:
         return None
+
+
+def grid_group(symmetry: GridSymmetry) -> SymmetryOperations:
+    """Operations read off the grid, in the crystal's own right-handed cell, with the translations that centre it."""
+    rotations, nodes = symmetry.in_given_cell()
+    centring = np.zeros((1, 3), dtype=np.int64)
+    for vector in np.linalg.inv(symmetry.change) * symmetry.grid:  # of the primitive cell, in nodes
+        steps = np.rint(np.arange(round(abs(np.linalg.det(symmetry.change))))[:, None] * vector).astype(np.int64)
+        centring = np.unique((centring[:, None] + steps).reshape(-1, 3) % symmetry.grid, axis=0)
+    order = np.lexsort((-rotations.trace(axis1=1, axis2=2), -np.linalg.det(rotations).round()))  # the identity first
+    hand = int(np.sign(np.linalg.det(symmetry.crystal.lattice)))
+    shifts = (hand * (nodes[order, None] + centring) % symmetry.grid).reshape(-1, 3) / symmetry.grid
+    turns = torch.from_numpy(rotations[order].repeat(len(centring), axis=0))
+    return SymmetryOperations(turns, torch.from_numpy(shifts), *symmetry.space_group)
 
 
 def group_labels(group: SymmetryOperations | None) -> dict[str, Any]:

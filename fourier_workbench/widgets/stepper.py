@@ -17,18 +17,20 @@ from jaxtyping import Float, Float32, Int64
 
 from ..crystal import Crystal, pretty_formula
 from ..representation.basis import FourierBasis
-from ..representation.coefficients import FourierCrystals
+from ..representation.coefficients import FourierCrystals, snap
 from ..representation.encode import encode
+from ..representation.grid_symmetry import GridSymmetry, metric_strain
 from ..representation.lattice import log_to_lattice
 from ..representation.recovery.recover import Method, Recovery, recover
+from ..representation.recovery.symmetric import recover_symmetric
 from ..representation.recovery.trace import SpeciesTrace, Trace
 from .geometry import flat_lattice, isosurface, pack_surface
 from .theme import Scheme, ViewError, element_styles, style_figure, symbol
 from .view import Packer, View, python_call
 
 # %% auto #0
-__all__ = ['STAGES', 'stage_label', 'StepFrame', 'step_frames', 'TracedRecovery', 'trace_recovery', 'residual_surfaces',
-           'stepper_content', 'stepper_figure', 'Stepper', 'step']
+__all__ = ['STAGES', 'stage_label', 'StepFrame', 'step_frames', 'TracedRecovery', 'trace_recovery', 'cell_strain', 'cell_step',
+           'residual_surfaces', 'stepper_content', 'stepper_figure', 'Stepper', 'step']
 
 # %% ../../nbs/api/widgets/04_recovery_stepper.ipynb #079522cd
 STAGES = {  # stage of a trace: name on screen, explanation
@@ -43,6 +45,7 @@ STAGES = {  # stage of a trace: name on screen, explanation
     "candidates": ("Candidates", "least squares picks atoms among the nodes where one may stand"),
     "matching_pursuit": ("Matching pursuit", "the highest peak becomes an atom, and all are picked again until none moves"),
     "descent": ("Descent", "single atoms move to the node of the whole grid that lowers the residual most"),
+    "cell": ("The cell follows the atoms", "operations that map the atoms onto themselves in integers fix the cell's shape"),
 }
 
 
@@ -121,6 +124,11 @@ class TracedRecovery:
         """The recovered crystal; None when it was rejected."""
         return self.recovery.crystals[self.index]
 
+    @property
+    def symmetry(self) -> GridSymmetry | None:
+        """The operations that the cell follows; None where none were sought, and for a rejected crystal."""
+        return self.recovery.symmetries[self.index] if self.recovery.symmetries else None
+
     def certificate(self) -> dict[str, Any]:
         """How the recovery ended, in words that need no comparison with the truth."""
         reason, residual = self.recovery.reasons[self.index], float(self.recovery.residuals[self.index])
@@ -132,6 +140,8 @@ class TracedRecovery:
         if reason is None:
             how = f"to within {residual:.1e} of their norm" if residual > 1e-7 else "to single precision"
             words = f"accepted: the recovered atoms have the given coefficients {how}"
+            if (symmetry := self.symmetry) is not None:
+                words += f", and {len(symmetry)} operation{'s' * (len(symmetry) > 1)} of the grid map them onto themselves"
         else:
             words = f"rejected ({reason}, relative residual {residual:.2g}): {remedies.get(reason, 'see its reason')}"
         return {"accepted": reason is None, "residual": float(f"{residual:.3g}"), "words": words}
@@ -143,7 +153,8 @@ def trace_recovery(
     grid: int = 48,
     index: int = 0,  # row of a batch
     method: Method = "robust",
-    decoded: bool = False,  # the coefficients come from a model: any residual is accepted, and the species classes decide
+    decoded: bool = False,  # by a model: any residual is accepted, species classes decide, and the cell follows the atoms
+    max_strain: float = 0.1,  # of the cell by that; a generator has its own
 ) -> TracedRecovery:
     """Recover `source` with a trace. Raises `ViewError` with the remedy where there is nothing to trace."""
     basis, lattice = FourierBasis(9) if basis is None else basis, None
@@ -154,8 +165,10 @@ def trace_recovery(
             raise ViewError(f"no crystal {index}: the batch holds {len(source)}, counted from 0")
         one = source[torch.tensor([index])]
         lattice = log_to_lattice(one.lattice.double()).numpy()[0]
-        lenient: dict[str, Any] = {"tolerance": float("inf"), "policy": "trust_species", "max_atoms": 128} if decoded else {}
-        source, index = recover(one, basis, grid, method, trace=True, **lenient), 0
+        how: dict[str, Any] = {"method": method, "trace": True}
+        if decoded:
+            how |= {"tolerance": float("inf"), "policy": "trust_species", "max_atoms": 128}
+        source, index = recover_symmetric(one, basis, grid, max_strain, **how) if decoded else recover(one, basis, grid, **how), 0
     if not isinstance(source, Recovery):
         raise ViewError(f"{type(source).__name__} has no steps; give a crystal, its coefficients, or recover(..., trace=True)")
     if not 0 <= index < len(source):
@@ -169,6 +182,39 @@ def trace_recovery(
     if lattice is None:
         lattice = crystal.lattice if crystal is not None else 5.0 * np.eye(3)
     return TracedRecovery(trace, lattice, source, index)
+
+# %% ../../nbs/api/widgets/04_recovery_stepper.ipynb #9caf9ca2
+def cell_strain(lattice: Float[np.ndarray, "3 3"], symmetry: GridSymmetry) -> float:
+    """Strain between a cell and the one that the operations imply; 0 when it obeys them."""
+    cell = torch.from_numpy(np.linalg.solve(symmetry.change, lattice))
+    metric, w = cell @ cell.mT, torch.from_numpy(symmetry.rotations).double()
+    mean = (w.mT @ metric @ w).mean(0)
+    return float(metric_strain(metric, mean * (torch.linalg.det(metric) / torch.linalg.det(mean)) ** (1 / 3)))
+
+
+def cell_step(source: TracedRecovery) -> dict[str, Any] | None:
+    """The last step for the page, in the new cell; None where no symmetry was sought, or nothing recovered."""
+    if (symmetry := source.symmetry) is None:
+        return None
+    crystal, nodes, before, gone = symmetry.crystal, snap(symmetry.crystal.frac_coords, symmetry.grid), set(), []
+    for one in source.trace.species:
+        kept = [step for step in one.steps if step.taken] or one.steps
+        before |= {(one.number, *node) for node in kept[-1].nodes.tolist()}
+    rows = [(int(z), *map(int, node)) for z, node in zip(crystal.numbers, nodes, strict=True)]
+    if symmetry.moved:
+        gone = [[k / symmetry.grid for k in node] for _, *node in sorted(before - set(rows))]
+    others = [{"z": z, "nodes": crystal.frac_coords[crystal.numbers == z].round(5).tolist(),
+               "moved": [i for i, row in enumerate(r for r in rows if r[0] == z) if symmetry.moved and row not in before]}
+              for z in crystal.species]
+    number, name = symmetry.space_group
+    after = cell_strain(crystal.lattice, symmetry)
+    parts = [f"{name} ({number}), {len(symmetry)} operation{'s' * (len(symmetry) > 1)}",
+             f"strain of the cell {100 * symmetry.strain:.1f} % before, {100 * after:.1f} % after"]
+    if symmetry.moved:
+        parts.append(f"{symmetry.moved} atom{'s' * (symmetry.moved > 1)} moved")
+    return {"z": 0, "stage": "cell", "description": "; ".join(parts), "picked": None, "nodes": [], "removed": gone,
+            "others": others, "residual": float(f"{float(source.recovery.residuals[source.index]):.4g}"), "surfaces": [],
+            "lattice": flat_lattice(crystal.lattice)}
 
 # %% ../../nbs/api/widgets/04_recovery_stepper.ipynb #04a49614
 def residual_surfaces(
@@ -198,7 +244,11 @@ def stepper_content(
                       "residual": float(f"{frame.residual:.4g}"),
                       "surfaces": residual_surfaces(rho, source.lattice, level * len(species.basis), packer)})
     styles = element_styles((one.number for one in source.trace.species), scheme, 0.36)
-    stages = {f.stage: {"label": stage_label(f.stage), "explanation": STAGES.get(f.stage, ("", ""))[1]} for f in frames}
+    if (last := cell_step(source)) is not None:
+        shown.append(last)
+        styles[0] = {"symbol": "cell", "colour": "#808080", "radius": 0.3}
+    names = dict.fromkeys(f["stage"] for f in shown)
+    stages = {name: {"label": stage_label(name), "explanation": STAGES.get(name, ("", ""))[1]} for name in names}
     return {"frames": shown, "species": styles, "lattice": flat_lattice(source.lattice), "level": level,
             "stages": stages, "certificate": source.certificate()}, packer.bytes
 
@@ -215,7 +265,7 @@ def stepper_figure(source: Any, basis: FourierBasis | None = None, grid: int = 4
 
 # %% ../../nbs/api/widgets/04_recovery_stepper.ipynb #25165d35
 class Stepper(View):
-    """Recovery stepper. `frame` is the step on screen, `frames` all of them."""
+    """Recovery stepper. `frame` is the step on screen, `frames` are those of the search."""
 
     NAME, IN_CODE = "stepper", ("frame",)
 
@@ -225,23 +275,23 @@ class Stepper(View):
     revision = traitlets.Int(0).tag(sync=True)  # counts recoveries shown; the page is rebuilt for each
 
     def __init__(self, source: Any, basis: FourierBasis | None = None, grid: int = 48, index: int = 0, method: Method = "robust",
-                 scheme: Scheme = "jmol"):
+                 scheme: Scheme = "jmol", decoded: bool = False, max_strain: float = 0.1):
         self.frames: list[StepFrame] = []
         super().__init__(title="Recovery, step by step", scheme=scheme)
         with self.errors_shown():
-            self.show(source, basis, grid, index, method)
+            self.show(source, basis, grid, index, method, decoded, max_strain)
 
     def to_python(self) -> str:
         """`step` of a crystal, at the step on screen."""
         return python_call("step", "crystal", after=[f".frame = {self.frame}"] if self.frame else [], scheme=self.scheme)
 
     def show(self, source: Any, basis: FourierBasis | None = None, grid: int = 48, index: int = 0, method: Method = "robust",
-             decoded: bool = False) -> None:
+             decoded: bool = False, max_strain: float = 0.1) -> None:
         """Step through another recovery; arguments as in `trace_recovery`."""
-        self.source = trace_recovery(source, basis, grid, index, method, decoded)
+        self.source = trace_recovery(source, basis, grid, index, method, decoded, max_strain)
         self.frames = step_frames(self.source.trace)
         self._densities = [frame.residual_density() for frame in self.frames]
-        crystal, n = self.source.crystal, len(self.frames)
+        crystal, n = self.source.crystal, len(self.frames) + (self.source.symmetry is not None)
         name = "a rejected crystal" if crystal is None else pretty_formula(crystal.formula)
         with self.hold_sync():
             self.subtitle, self.frame, self.error = f"{name} · {n} step{'s' if n > 1 else ''}", 0, ""
@@ -269,6 +319,8 @@ def step(
     grid: int = 48,  # grid nodes per dimension
     index: int = 0,  # row of a batch
     method: Method = "robust", scheme: Scheme = "jmol",
+    decoded: bool = False,  # by a model: any residual is accepted, species classes decide, and the cell follows the atoms
+    max_strain: float = 0.1,  # of the cell by that; a generator has its own
 ) -> Stepper:
     """Step through the recovery of one crystal."""
-    return Stepper(source, basis, grid, index, method, scheme)
+    return Stepper(source, basis, grid, index, method, scheme, decoded, max_strain)

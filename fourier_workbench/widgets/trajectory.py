@@ -172,7 +172,8 @@ class Player(View):
         if not self._steppers:
             raise ViewError("no stepper is linked; show one with `steps = step(crystal)`, then player.link(steps)")
         for stepper in self._steppers:
-            stepper.show(self.coefficients, self.generator.autoencoder.basis, self.generator.grid, decoded=True)
+            stepper.show(self.coefficients, self.generator.autoencoder.basis, self.generator.grid, decoded=True,
+                         max_strain=self.generator.max_strain)
         self.send({"status": f"step {self.content['steps'][self.frame]} is open in the recovery stepper"})
 
     def do_cif(self, frame: int | None = None, ladder: str | None = None) -> None:

@@ -86,14 +86,18 @@ def rates_section(
     return Section(title, note, PARTS.rates(list(table.columns), f"95 % of {first}" if len(reports) > 1 else "95 %", rows))
 
 
-def distances_section(report: EvaluationReport) -> Section:
+def distances_section(
+    reports: EvaluationReport | dict[str, EvaluationReport],  # of several, one column each; the rest is of the first
+) -> Section:
     """Distances to the reference, with intervals, and how many crystals of each side have the value."""
-    rows = [{**row, "value": "–" if pd.isna(row["value"]) else f"{row['value']:.3f}",
+    columns = {"distance": reports} if isinstance(reports, EvaluationReport) else reports
+    values = [{row.metric: row.value for row in report.distances.itertuples()} for report in columns.values()]
+    rows = [{**row, "shown": [f"{x:.3f}" if (x := one.get(row["metric"])) == x and x is not None else "–" for one in values],
              "interval": "" if pd.isna(row["low"]) else f"{row['low']:.3f} – {row['high']:.3f}"}
-            for row in report.distances.to_dict("records")]
+            for row in next(iter(columns.values())).distances.to_dict("records")]
     return Section("Distances to the reference", "0 is the reference's own distribution; Jensen–Shannon distances end at 1. "
                    "Resampled samples repeat one another, so intervals of Jensen–Shannon distances lie high.",
-                   PARTS.distances(rows))
+                   PARTS.distances(list(columns), rows))
 
 
 def funnel_section(report: EvaluationReport) -> Section:
@@ -115,7 +119,7 @@ def facts_section(facts: dict[str, Any], title: str = "Settings and times", note
 # %% ../../../nbs/api/evaluation/report/07_report.ipynb #8c91d7c6
 _DISTRIBUTIONS = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell", "n_species": "elements",
                   "mass_density": "mass density, g/cm³", "n_sites_primitive": "atoms of the primitive cell",
-                  "space_group": "space group (number)"}
+                  "space_group": "space group within 0.1 Å (number)", "space_group_tight": "space group within 0.01 Å (number)"}
 _CURVES = {"autoencoder": [("losses", ["loss", "four_rmse", "lattice_rmse", "species_ce"], True),
                            ("channels kept", ["nnz"], False)],
            "diffuser": [("noise error / τ", ["loss", "noise_rmse"], True)]}  # stage: title, columns, logarithmic
@@ -139,7 +143,7 @@ def distribution_section(
         values = pd.concat([table[column].dropna().astype(float) for table in tables.values()])
         if not len(values):
             continue
-        top = float(values.quantile(0.99)) if column != "space_group" else 230.0
+        top = 230.0 if column.startswith("space_group") else float(values.quantile(0.99))
         continuous = column in ("volume_per_atom", "mass_density")
         edges = np.linspace(0, top * 1.05, 31) if continuous else np.arange(0.5, math.ceil(top) + 1.5)
         series = [(name, *_histogram(table[column], edges)) for name, table in tables.items()]
@@ -172,6 +176,14 @@ def _scene_json(crystal: Crystal) -> dict[str, Any]:
     return {"atoms": atoms, "bonds": drawn.bonds.tolist(), "cell": np.round(drawn.cell, 3).tolist()}
 
 
+def _groups(row: dict[str, Any]) -> str:
+    """Numbers of the space groups within both tolerances, where they were measured."""
+    loose, tight = row.get("space_group"), row.get("space_group_tight")
+    if pd.isna(loose) or pd.isna(tight):
+        return ""
+    return f"space group {loose}" + ("" if loose == tight else f" within 0.1 Å, {tight} within 0.01 Å")
+
+
 def gallery_section(
     report: EvaluationReport, crystals: Sequence[Crystal | None], n: int = 24,
     viewer: bool = False,  # with 3D views; the page then needs 3Dmol.js
@@ -182,6 +194,7 @@ def gallery_section(
     cards = [{"id": row["id"], "name": crystal.reduced_formula, "picture": Markup(crystal_svg(crystal)),
               "formula": pretty_formula(crystal.reduced_formula), "legend": Markup(legend_html(crystal)),
               "size": f"{len(crystal)} atoms, {crystal.volume_per_atom:.1f} Å³/atom", "invalid": not row["valid"],
+              "group": _groups(row),
               "badges": [label for label in ("clean", "valid") if row.get(label)][:1]
               + [label for label in ("unique", "novel") if row.get(label)]}
              for crystal, row in shown]

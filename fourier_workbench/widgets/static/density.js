@@ -88,7 +88,7 @@ const render = defineView({
     };
     const listOperations = () => {
       const group = model.get("group");
-      groupName.textContent = group.symbol;
+      groupName.textContent = [group.symbol, group.source].filter(Boolean).join(", ");
       symmetry.fill([["", "none selected"], ...group.operations.map((name, i) => [i, name])]);
       symmetry.select.value = shown().operation ?? "";
     };

@@ -11,24 +11,26 @@ const render = defineView({
 
     const find = h("input", { type: "text", placeholder: "filter: formula, group, reason", "aria-label": "filter rows", class: "fw-time", oninput: () => list() });
     const clean = checkbox("only clean", false, () => list()), valid = checkbox("only valid", false, () => list());
-    clean.row.hidden = !title.clean;
+    const groupKey = title.group ? "group" : "space_group", names = rows.map((r) => r[groupKey]).filter(Boolean);
+    const number = (name) => +name.match(/\d+(?=\)$)/), groups = [...new Set(names)].sort((p, q) => number(q) - number(p));
+    const choices = groups.map((name) => [name, `${name} · ${names.filter((other) => other === name).length}`]);
+    const group = menu("group", [["", `any of ${groups.length}`], ...choices], "", () => list()), whole = ["n_sites", "operations", "moved"];
+    [clean.row.hidden, group.row.hidden] = [!title.clean, groups.length < 2];
     const count = h("span", { class: "fw-note", "aria-live": "polite" }), head = h("thead"), bodyRows = h("tbody");
     const grid = h("div", { class: "fw-table" }, h("table", { "aria-label": "crystals" }, head, bodyRows));
     const boxes = [h("div"), h("div")], facts = note({ "data-picked": "" }), pinnedFacts = note(), legend = h("div", { class: "fw-legend" });
     const pin = h("button", { onclick: () => setPin(), title: "keep this crystal beside the next ones (P)" }, "Pin");
-    const pinnedColumn = column(240, boxes[1], pinnedFacts);
-    pinnedColumn.hidden = true;
+    const pinnedColumn = Object.assign(column(240, boxes[1], pinnedFacts), { hidden: true });
     const pickX = menu("x", numeric, "volume_per_atom", () => map()), pickY = menu("y", numeric, "min_distance", () => map());
     const plot = chart(view, { label: "property map, one point for each crystal", height: 200, x: { title: "" }, y: { title: "" }, onPick: (id) => choose(+id) });
     const mapBox = h("details", { ontoggle: () => map() }, h("summary", {}, "Property map"), row(pickX.row, pickY.row), plot.host);
-    const table = column(440, row(find, clean.row, valid.row, count), grid), pictures = column(300, wide(column(240, boxes[0], facts), pinnedColumn), row(pin, legend));
-    table.style.flexGrow = 3;
-    pictures.style.flexGrow = 2;
+    const table = column(440, row(find, group.row, clean.row, valid.row, count), grid), pictures = column(300, wide(column(240, boxes[0], facts), pinnedColumn), row(pin, legend));
+    [table.style.flexGrow, pictures.style.flexGrow] = [3, 2];
     body.append(table, pictures, h("div", { class: "fw-wide" }, mapBox));
     const first = scene(view, boxes[0], "the picked crystal");
 
     const content = (cell) => ({ lattice: cell.lattice, atoms: unpackAtoms(buffer, cell, species).map((a) => ({ text: a.symbol, ...a })) });
-    const describe = (r) => [`${r.id} · ${r.formula || "no crystal"}`, r.space_group, r.n_sites && plural(r.n_sites, "atom"), r.volume_per_atom && `${formatNumber(r.volume_per_atom)} Å³/atom`,
+    const describe = (r) => [`${r.id} · ${r.formula || "no crystal"}`, r[groupKey], r.n_sites && plural(r.n_sites, "atom"), r.volume_per_atom && `${formatNumber(r.volume_per_atom)} Å³/atom`,
       r.min_distance && `min d ${formatNumber(r.min_distance)} Å`, r.reason && `rejected: ${r.reason}`].filter(Boolean).join(" · ");
     function draw() {
       const cell = cells[picked()];
@@ -63,7 +65,7 @@ const render = defineView({
     const shownText = (value, key) => {
       if (value === null || value === undefined) return "–";
       if (typeof value === "boolean") return value ? "✓" : "✗";
-      if (typeof value === "string" || key === "n_sites") return value;
+      if (typeof value === "string" || whole.includes(key)) return value;
       const size = Math.abs(value);
       return size >= 1000 || size < 0.001 ? formatNumber(value) : value.toFixed(size < 0.1 ? 4 : size < 10 ? 2 : 1);
     };
@@ -75,7 +77,7 @@ const render = defineView({
       head.replaceChildren(h("tr", {}, h("th", { style: "padding:0 8px" }, all), ...columns.map((c) => {
         const on = order.key === c.key, sort = () => { order = { key: c.key, down: on && !order.down }; list(); };
         return h("th", { scope: "col", class: text.has(c.key) ? "fw-text" : "", "aria-sort": !on ? "none" : order.down ? "descending" : "ascending" },
-          h("button", { onclick: sort }, c.title + (!on ? "" : order.down ? " ▾" : " ▴")));
+          h("button", { onclick: sort, title: c.hint || null }, c.title + (!on ? "" : order.down ? " ▾" : " ▴")));
       })));
     }
     function line(i) {
@@ -88,8 +90,8 @@ const render = defineView({
     function list() {
       const asked = plainDigits(find.value.toLowerCase()).split(/\s+/).filter(Boolean);
       visible = [...rows.keys()].filter((i) => {
-        const r = rows[i], all = plainDigits([r.id, r.formula, r.space_group, r.reason].join(" ").toLowerCase());
-        return asked.every((word) => all.includes(word)) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
+        const r = rows[i], all = plainDigits([r.id, r.formula, r[groupKey], r.reason].join(" ").toLowerCase());
+        return asked.every((word) => all.includes(word)) && (!group.select.value || r[groupKey] === group.select.value) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
       });
       const { key, down } = order;
       if (key) visible.sort((a, b) => missing(rows[a][key]) - missing(rows[b][key]) || (down ? -1 : 1) * compare(rows[a][key], rows[b][key]) || 0);
@@ -108,7 +110,7 @@ const render = defineView({
       plot.draw({ points: visible.map(point), legend: [swatch("var(--fw-1)", verdict), swatch("var(--fw-2)", `not ${verdict}`)] });
     }
     const file = (kind) => view.request("file", { kind, rows: chosen.size ? [...chosen] : kind === "cif" ? [picked()] : visible });
-    const reset = () => { find.value = ""; clean.input.checked = valid.input.checked = false; order = { key: null, down: false }; chosen.clear(); list(); first.reset(); second?.reset(); };
+    const reset = () => { find.value = group.select.value = ""; clean.input.checked = valid.input.checked = false; order = { key: null, down: false }; chosen.clear(); list(); first.reset(); second?.reset(); };
     view.root.addEventListener("keydown", (event) => { if (event.key.toLowerCase() === "p" && event.target.type !== "text" && !event.ctrlKey && !event.metaKey) setPin(); });
     view.watch("picked", () => { if (+el.dataset.picked !== picked()) choose(picked()); });
     requestAnimationFrame(() => { list(); choose(picked()); });

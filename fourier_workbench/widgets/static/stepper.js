@@ -4,7 +4,7 @@ const render = defineView({
   ready: (model) => model.get("content").frames, rebuildOn: ["revision"],
   build(view) {
     const { model, el, body } = view, content = () => model.get("content"), frames = content().frames, { species, lattice, stages } = content();
-    const names = Object.keys(stages), stageColour = (stage) => SERIES[names.indexOf(stage) % SERIES.length];
+    const names = Object.keys(stages), stageColour = (stage) => (stage === "cell" ? "var(--fw-soft)" : SERIES[names.indexOf(stage) % SERIES.length]);
     const box = h("div"), words = note({ "data-step": "", style: "min-height:36px" });
     const contour = (v) => { isolevel.output.textContent = `${v.toFixed(2)} of a peak`; };
     const isolevel = slider("isolevel", { min: 0.05, max: 0.95, step: 0.05, value: content().level }, (v) => { contour(v); view.request("level", { level: v }); });
@@ -41,23 +41,23 @@ const render = defineView({
     const strips = h("div", { class: "fw-strips" }, ...present.flatMap((z) => [view.chip(species[z]), h("div", { class: "fw-cells" }, ...parts.filter((p) => p.z === z).map(part))]));
     const explained = h("dl", { class: "fw-stages" }, ...names.flatMap((s) => [h("dt", {}, swatch(stageColour(s), stages[s].label)), h("dd", {}, stages[s].explanation)]));
     const { accepted, words: verdict } = content().certificate;
-    const legend = h("div", { class: "fw-legend" }, ...present.map((z) => view.chip(species[z])), swatch(SURPLUS, "not explained yet"), swatch(DEFICIT, "explained twice"), h("span", {}, "large: the atom of this step"));
+    const legend = h("div", { class: "fw-legend" }, ...present.filter(Boolean).map((z) => view.chip(species[z])), swatch(SURPLUS, "not explained yet"), swatch(DEFICIT, "explained twice"), h("span", {}, "large: the atom of this step"));
     body.append(column(420, box, words, legend, player.row, row(others.row, surfaces.row, player.rate), isolevel.row),
       column(340, plot.host, h("h4", {}, "Stages"), strips, explained, note({ "data-certificate": "" }, "Certificate: ", h("b", { class: accepted ? "fw-yes" : "fw-no" }, verdict), ".")));
     const space = scene(view, box, "atoms found so far, and the density no atom explains yet");
 
     function draw() {
-      const f = frames[player.now], now = content().frames[player.now], buffer = toBuffer(model.get("data")), atoms = [];
+      const f = frames[player.now], now = content().frames[player.now], buffer = toBuffer(model.get("data")), cell = f.lattice || lattice, atoms = [];
       const add = (positions, z, scale, about = {}) => positions.forEach((p, i) => {
-        const picked = about.picked === i, text = `${species[z].symbol} (${p.map((v) => v.toFixed(3)).join(", ")})`;
-        atoms.push({ ...species[z], ...cartesian(lattice, p), text, ...about, radius: species[z].radius * (picked ? 1.6 : scale) });
+        const picked = about.picked === i || about.moved?.includes(i), text = `${species[z].symbol} (${p.map((v) => v.toFixed(3)).join(", ")})`;
+        atoms.push({ ...species[z], ...cartesian(cell, p), text, ...about, radius: species[z].radius * (picked ? 1.6 : scale) });
       });
-      if (others.input.checked) for (const o of f.others) add(o.nodes, o.z, 0.6, { opacity: 0.35 });
+      for (const o of f.others) if (f.lattice) add(o.nodes, o.z, 1, { moved: o.moved }); else if (others.input.checked) add(o.nodes, o.z, 0.6, { opacity: 0.35 });
       add(f.nodes, f.z, 1, { picked: f.picked });
       add(f.removed, f.z, 0.7, { opacity: 0.3, text: "given up" });
       const meshes = (surfaces.input.checked ? now.surfaces : []).map((s) => ({ ...unpackSurface(buffer, s, lattice), colour: s.sign > 0 ? SURPLUS : DEFICIT, opacity: 0.55 }));
-      space.draw({ atoms, surfaces: meshes, lattice });
-      words.replaceChildren(h("b", {}, `${species[f.z].symbol} · ${stages[f.stage].label}: `), `${f.description}. ${plural(f.nodes.length, "atom")} so far, residual `,
+      space.draw({ atoms, surfaces: meshes, lattice: cell });
+      words.replaceChildren(h("b", {}, `${species[f.z].symbol} · ${stages[f.stage].label}: `), `${f.description}. ${f.lattice ? "Residual of all species" : `${plural(f.nodes.length, "atom")} so far, residual`} `,
         h("b", { class: f.residual > 1e-4 ? "fw-no" : "fw-yes" }, formatNumber(f.residual)));
     }
     view.watch("content", () => { contour(content().level); draw(); }); // another isolevel: step and camera stay
