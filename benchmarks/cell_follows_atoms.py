@@ -9,15 +9,15 @@
 space groups that spglib finds, to those of the held-out crystals; `held-out` is one half of these against the other.
 `distorted` bends the cells of held-out crystals, or moves one of their atoms, by known amounts, encodes and decodes them, and
 counts how many come back more symmetric than they went in. `real` idealises the symmetry of crystals (spglib, 0.1 Å), snaps
-them so that the group survives, and lists those whose cell changes by more than 1e-4, at several limits of
-strain: there should be none. `speed` times
-`follow_atoms` on one core.
+them so that the group survives, and lists those whose cell changes by more than 1e-4, at several limits of strain:
+there should be none. `speed` times `follow_atoms` on one core.
 """
 
 import argparse
 import json
 import platform
 import time
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ from fourier_workbench.data import load_crystals, prepare_corpus
 from fourier_workbench.errors import CrystalError, RepresentationError
 from fourier_workbench.evaluation import evaluate
 from fourier_workbench.evaluation.inputs import by_formula
-from fourier_workbench.evaluation.reconstruction import evaluate_reconstruction
+from fourier_workbench.evaluation.reconstruction import atom_sets, evaluate_reconstruction
 from fourier_workbench.generation import Generator, RecoveryOptions, load_generator
 from fourier_workbench.representation import FourierBasis, follow_atoms, snap, snap_symmetric
 
@@ -58,18 +58,17 @@ def samples(args: argparse.Namespace) -> None:
         known, rows = by_formula(corpus), {}
         half = len(held) // 2
         report = evaluate(held[:half], known, target=held[half:], **options)
-        rows["held-out"] = {name: report[name] for name in SAMPLE_RATES} | distances_of(report)
+        rows["held-out"] = rates_of(report, SAMPLE_RATES) | distances_of(report)
         for symmetry in (False, True):
             how, word = RecoveryOptions(symmetry=symmetry, max_strain=args.max_strain), "with" if symmetry else "without"
             back = evaluate_reconstruction(generator, held, recovery=how, **options)
-            found = {name: back[name] for name in RATES if name in set(back.rates["metric"])}
             again = evaluate(generator.reconstruct(held, recovery=how), known, target=held, **options)
-            rows[f"reconstructed, {word}"] = found | {n: again[n] for n in SAMPLE_RATES[-2:]} | distances_of(again)
+            rows[f"reconstructed, {word}"] = rates_of(back, RATES) | rates_of(again, SAMPLE_RATES[-2:]) | distances_of(again)
             start = time.process_time()
             drawn = generator.sample(args.n, args.seed, recovery=how, progress=False)
             took = time.process_time() - start
             report = evaluate(drawn, known, target=held, **options)
-            rows[f"samples, {word}"] = {n: report[n] for n in SAMPLE_RATES} | distances_of(report) | {"seconds": took}
+            rows[f"samples, {word}"] = rates_of(report, SAMPLE_RATES) | distances_of(report) | {"seconds": took}
             show(rows)
     limit = generator.strain_limit(RecoveryOptions(max_strain=args.max_strain))
     print(f"{args.run}, {args.n} crystals each, seed {args.seed}, cells within a strain of {limit:.3f}; {platform.machine()}")
@@ -77,6 +76,11 @@ def samples(args: argparse.Namespace) -> None:
         about = {"run": args.run, "data": args.source, "n": args.n, "seed": args.seed, "max_strain": limit,
                  "machine": f"{platform.machine()}, one thread", "table": rows}
         args.out.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def rates_of(report: Any, names: Sequence[str]) -> dict[str, float]:
+    """Those rates that the report has."""
+    return {name: report[name] for name in names if name in set(report.rates["metric"])}
 
 
 def distances_of(report: Any) -> dict[str, float]:
@@ -98,7 +102,8 @@ def distorted(args: argparse.Namespace) -> None:
         held = [sample.crystal for sample in islice(corpus_of(generator, args.source, folder).split("test"), args.n)]
     held = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in held]
     whole = follow_atoms(held, grid, 1e-4)
-    held, orders = [s.crystal for s in whole if len(s) > 2], [len(s) for s in whole if len(s) > 2]
+    whole = [s for s in whole if len(s) > 2]
+    held = [s.crystal for s in whole]
     print(f"{len(held)} crystals with more symmetry than inversion; limit of strain {limit:.3f}, grid {grid}")
     print(f"{'distortion':>28}{'exact data':>14}{'decoded':>10}")
     for size in (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15):
@@ -106,23 +111,34 @@ def distorted(args: argparse.Namespace) -> None:
                 for c in held]
         print_row(f"strain {size:.3f}", generator, bent, grid, limit)
     for nodes in (1, 2):
-        moved = []
+        pairs = []
         for c in held:
             frac = np.array(c.frac_coords)
             frac[rng.integers(len(frac))] += nodes * np.eye(3)[rng.integers(3)] / grid
-            moved.append(Crystal(c.lattice, c.numbers, frac))
-        kept = [m for m, order, after in zip(moved, orders, follow_atoms(moved, grid, 1e-4), strict=True) if len(after) < order]
-        print_row(f"one atom {nodes}/{grid} off ({len(kept)})", generator, kept, grid, limit)
+            pairs.append((Crystal(c.lattice, c.numbers, frac), c))
+        orders = [s.order for s in follow_atoms([moved for moved, _ in pairs], grid, 1e-4)]
+        pairs = [pair for pair, order, parent in zip(pairs, orders, whole, strict=True) if order < parent.order]
+        count_forced(f"one atom {nodes}/{grid} off", generator, *zip(*pairs, strict=True))
 
 
 def print_row(name: str, generator: Generator, crystals: list[Crystal], grid: int, limit: float) -> None:
     """How many of the distorted crystals gain operations, from their own nodes and after the model."""
-    before = [len(s) for s in follow_atoms(crystals, grid, 1e-4)]
-    exact = [len(s) for s in follow_atoms(crystals, grid, limit)]
-    decoded = generator.reconstruct(crystals).symmetries or []
-    gained = [np.mean([s is not None and n > k for s, n, k in zip(decoded, [0 if s is None else len(s) for s in decoded],
-                                                                  before, strict=True)])]
-    print(f"{name:>28}{np.mean([n > k for n, k in zip(exact, before, strict=True)]):>14.1%}{gained[0]:>10.1%}", flush=True)
+    before = [s.order for s in follow_atoms(crystals, grid, 1e-4)]
+    exact = np.mean([s.order > k for s, k in zip(follow_atoms(crystals, grid, limit), before, strict=True)])
+    found = generator.reconstruct(crystals).symmetries or []
+    decoded = np.mean([s is not None and s.order > k for s, k in zip(found, before, strict=True)])
+    print(f"{name:>28}{exact:>14.1%}{decoded:>10.1%}", flush=True)
+
+
+def count_forced(name: str, generator: Generator, moved: tuple[Crystal, ...], parents: tuple[Crystal, ...]) -> None:
+    """Whether crystals with a moved atom come back as they are or as their parents, without symmetry and with it."""
+    back = [generator.reconstruct(moved, RecoveryOptions(symmetry=on)).crystals for on in (False, True)]
+    sets = [atom_sets(crystals, generator.grid) for crystals in back]
+    same, parent = ([[a is not None and a == b for a, b in zip(found, atom_sets(wanted, generator.grid), strict=True)]
+                     for found in sets] for wanted in (moved, parents))
+    forced = sum(a and not b for a, b in zip(*same, strict=True))
+    print(f"{name} ({len(moved)}): decoded as moved {np.mean(same[0]):.1%}, with symmetry {np.mean(same[1]):.1%}, {forced} forced"
+          f"; as the symmetric parent {np.mean(parent[0]):.1%}, with symmetry {np.mean(parent[1]):.1%}", flush=True)
 
 
 def real(args: argparse.Namespace) -> None:
