@@ -39,7 +39,7 @@ from ...errors import SourceError
 from ...settings import STANDARD_LIMITS, ReadingLimits, load_settings
 
 # %% auto #0
-__all__ = ['FORMATS', 'STRUCTURE_FILES', 'format_of', 'Source', 'read_broken', 'builtin_samples', 'read_builtin',
+__all__ = ['FORMATS', 'STRUCTURE_FILES', 'LOGS', 'format_of', 'Source', 'read_broken', 'builtin_samples', 'read_builtin',
            'read_in_memory', 'for_another_process', 'query_materials_project', 'materials_project_source',
            'open_source', 'read_part', 'load_crystals']
 
@@ -134,6 +134,9 @@ def _parts_of_files(
     return parts, without, problems
 
 
+LOGS = ("journal.jsonl", "metrics.jsonl")  # that this package itself writes beside crystals
+
+
 def _files_of(path: Path) -> tuple[Path, list[str]]:
     """Root and names of the files that may hold crystals: of a corpus, its shards; hidden files are left out."""
     if path.is_file():
@@ -142,7 +145,7 @@ def _files_of(path: Path) -> tuple[Path, list[str]]:
         if not (path / "funnel.json").is_file():
             raise SourceError(f"{path} is a corpus whose preparation did not finish; run the same preparation again")
         return path, [f"shards/{p.name}" for p in sorted((path / "shards").glob("*.parquet"))]
-    found = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+    found = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file() and p.name not in LOGS)
     return path, [name for name in found if not is_litter(name) and not any(part.startswith(".") for part in Path(name).parts)]
 
 
