@@ -1,16 +1,18 @@
 """What symmetry read off the grid does: to samples, to reconstructions, and to crystals that it should leave alone.
 
     python benchmarks/cell_follows_atoms.py samples [RUN] [-n 1000] [--seed 0] [--max-strain 0.1] [--out FILE]
+    python benchmarks/cell_follows_atoms.py limits [RUN] [-n 500]
     python benchmarks/cell_follows_atoms.py distorted [RUN] [-n 300]
     python benchmarks/cell_follows_atoms.py real A.parquet B.parquet [--max-strain 0.1] [--grid 48]
     python benchmarks/cell_follows_atoms.py speed [RUN]
 
 `samples` draws n crystals and reconstructs n held-out ones, each without and with symmetry. Distances are Jensen–Shannon, of the
 space groups that spglib finds, to those of the held-out crystals; `held-out` is one half of these against the other.
-`distorted` bends the cells of held-out crystals, or moves one of their atoms, by known amounts, encodes and decodes them, and
-counts how many come back more symmetric than they went in. `real` idealises the symmetry of crystals (spglib, 0.1 Å), snaps
-them so that the group survives, and lists those whose cell changes by more than 1e-4, at several limits of strain:
-there should be none. `speed` times `follow_atoms` on one core.
+`limits` compares limits of strain for samples, reconstructions, and the held-out crystals themselves, by the groups of their
+nodes. `distorted` bends the cells of held-out crystals, or moves one of their atoms, by known amounts, encodes and decodes
+them, and counts how many come back more symmetric than they went in. `real` idealises the symmetry of crystals (spglib,
+0.1 Å), snaps them so that the group survives, and lists those whose cell changes by more than 1e-4, at several limits of
+strain: there should be none. `speed` times `follow_atoms` on one core.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from fourier_workbench.errors import CrystalError, RepresentationError
 from fourier_workbench.evaluation import evaluate
 from fourier_workbench.evaluation.inputs import by_formula
 from fourier_workbench.evaluation.reconstruction import atom_sets, evaluate_reconstruction
+from fourier_workbench.evaluation.statistics import jensen_shannon
 from fourier_workbench.generation import Generator, RecoveryOptions, load_generator
 from fourier_workbench.representation import FourierBasis, follow_atoms, snap, snap_symmetric
 
@@ -92,6 +95,25 @@ def distances_of(report: Any) -> dict[str, float]:
 def show(rows: dict[str, dict[str, float]]) -> None:
     """The rows so far."""
     print(pd.DataFrame(rows).map(lambda x: "" if pd.isna(x) else f"{x:.3f}").to_string(), flush=True)
+
+
+def limits(args: argparse.Namespace) -> None:
+    """Groups of the nodes at several limits of strain, without a search in the coefficients."""
+    generator, how = load_generator(args.run), RecoveryOptions(symmetry=False)
+    grid = generator.grid
+    with TemporaryDirectory() as folder:
+        held = [sample.crystal for sample in islice(corpus_of(generator, args.source, folder).split("test"), 2 * args.n)]
+    held = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in held]
+    wanted = np.array([s.space_group[0] for s in follow_atoms(held, grid, 0.02)])
+    sets = {"samples": generator.sample(args.n, args.seed, recovery=how, progress=False).crystals,
+            "reconstructed": generator.reconstruct(held[: args.n], recovery=how).crystals, "held-out": held}
+    print(f"{'':16}" + "".join(f"{word:>16}" for word in ("limit", "JS distance", "P1 or P-1", "cells changed")))
+    for name, crystals in sets.items():
+        for limit in (0.05, 0.117, 0.15, 0.175, 0.2):
+            found = follow_atoms([c for c in crystals if c is not None], grid, limit)
+            groups = np.array([s.space_group[0] for s in found])
+            print(f"{name:16}{limit:>16}{jensen_shannon(groups, wanted):>16.3f}{np.mean(groups <= 2):>16.1%}"
+                  f"{np.mean([s.strain > 1e-4 for s in found]):>16.1%}", flush=True)
 
 
 def distorted(args: argparse.Namespace) -> None:
@@ -181,7 +203,7 @@ def speed(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("samples", "distorted", "real", "speed"))
+    parser.add_argument("what", choices=("samples", "limits", "distorted", "real", "speed"))
     parser.add_argument("sources", nargs="*", help="a run or shipped model; for `real` files of crystals")
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -194,7 +216,7 @@ def main() -> None:
     args = parser.parse_args()
     args.run = args.sources[0] if args.sources else "laptop"
     torch.set_num_threads(1)
-    {"samples": samples, "distorted": distorted, "real": real, "speed": speed}[args.what](args)
+    {"samples": samples, "limits": limits, "distorted": distorted, "real": real, "speed": speed}[args.what](args)
 
 
 if __name__ == "__main__":

@@ -106,11 +106,11 @@ class Generator:
 
     @property
     def max_strain(self) -> float:
-        """Strain within which the cells of decoded crystals follow their atoms: twice the decoder's own, at most 0.2.
+        """Strain within which the cells of decoded crystals follow their atoms: three times the decoder's own, at most 0.2.
 
-        Two axes that ought to be equal may be off in opposite directions, hence twice.
+        Two axes that ought to be equal may be off in opposite directions, and samples have the diffuser's error besides.
         """
-        return min(MOST_STRAIN, 2 * float(self.autoencoder.lattice_strain)) or UNMEASURED_STRAIN
+        return min(MOST_STRAIN, 3 * float(self.autoencoder.lattice_strain)) or UNMEASURED_STRAIN
 
     def strain_limit(self, recovery: RecoveryOptions) -> float | None:
         """The largest strain that `recovery` allows; None without symmetry."""
