@@ -177,7 +177,7 @@ BAD = {
     "sample from no name": ["sample", "no_such_name", "{t}/out"],
     "sample from what is no checkpoint": ["sample", "{t}/fake", "{t}/out"],
     "sample none": ["sample", "{d}", "{t}/out", "-n", "0"],
-    "sample within less than nothing": ["sample", "{d}", "{t}/out", "-n", "1", "--symmetrise", "-1"],
+    "sample within less than nothing": ["sample", "{d}", "{t}/out", "-n", "1", "--max-strain", "-1"],
     "sample into a file": ["sample", "{d}", "{t}/nonsense.json", "-n", "1", "--steps", "1"],
     "evaluate nothing": ["evaluate", "{t}/empty", "{t}/out"],
     "evaluate a place that is not": ["evaluate", "{t}/nowhere", "{t}/out"],
