@@ -168,6 +168,7 @@ def claim_folder(
     error: type[Exception] = RuntimeError,  # raised where another process holds it
 ) -> Iterator[None]:
     """Inside, no other process can claim `folder`. Raises `error`, in one line that names the process that holds it."""
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".lock"
     while True:
@@ -196,6 +197,9 @@ def claim_folder(
             yield
         finally:
             path.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):  # not empty: something was written
+                    folder.rmdir()
 
 
 def end_with(

@@ -37,11 +37,11 @@ def lattice_error(
     if form in ("joint", "own"):
         return square if form == "joint" else torch.sqrt(square + 1e-12)
     strain = apart * std
-    squares = strain.square() * strain.new_tensor([1, 1, 1, 2, 2, 2])
+    norm = strain[:, :3].square().sum(-1) + 2 * strain[:, 3:].square().sum(-1)
     if form == "strain":
-        return torch.sqrt(squares.sum(-1) + 1e-12)
+        return torch.sqrt(norm + 1e-12)
     volume = strain[:, :3].sum(-1)  # trace of the logarithm
-    return volume.abs() + torch.sqrt((squares.sum(-1) - volume.square() / 3).clamp_min(0) + 1e-12)
+    return volume.abs() + torch.sqrt((norm - volume.square() / 3).clamp_min(0) + 1e-12)
 
 # %% ../../nbs/api/training/02_losses.ipynb #e6613557
 def autoencoder_loss(
