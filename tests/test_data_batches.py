@@ -199,5 +199,5 @@ def test_the_data_set_gives_small_items(crystals):
 @pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"batch_size": 1000}, {"batch_size": 4, "world_size": 8},
                                    {"batch_size": 4, "rank": 1}])
 def test_impossible_shares_are_refused(crystals, sizes):
-    with pytest.raises(CorpusError, match="cannot share|batch_size must be"):
+    with pytest.raises(CorpusError, match=r"cannot share|batch_size must be"):
         CrystalLoader(crystals, BASIS, GRID, **sizes)

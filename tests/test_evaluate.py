@@ -358,6 +358,7 @@ class Copier:
     def __init__(self, lattice: float = 0.0, species: int = 0, shift: float = 0.0) -> None:
         self.basis, self.lattice, self.species, self.shift = FourierBasis(5), lattice, species, shift
         self.selector = torch.ones(6 + 6 + 6 * len(self.basis), dtype=torch.bool)
+        self.lattice_strain = torch.zeros(())
 
     def encode(self, lattice, species, coefficients):
         "Everything in one row."
