@@ -42,7 +42,7 @@ from fourier_workbench.evaluation.uniqueness import MATCH, find_matches, is_same
 from fourier_workbench.evaluation.workers import Workers
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.matching.reduced_cell import PAPER_TOLERANCE
-from fourier_workbench.model.autoencoder import Decoded
+from fourier_workbench.model.autoencoder import AutoencoderConfig, Decoded
 from fourier_workbench.representation import FourierBasis
 from fourier_workbench.training import override, recipes
 
@@ -358,7 +358,7 @@ class Copier:
     def __init__(self, lattice: float = 0.0, species: int = 0, shift: float = 0.0) -> None:
         self.basis, self.lattice, self.species, self.shift = FourierBasis(5), lattice, species, shift
         self.selector = torch.ones(6 + 6 + 6 * len(self.basis), dtype=torch.bool)
-        self.lattice_strain = torch.zeros(())
+        self.lattice_strain, self.config = torch.zeros(()), AutoencoderConfig()
 
     def encode(self, lattice, species, coefficients):
         "Everything in one row."
