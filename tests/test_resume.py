@@ -191,7 +191,7 @@ for name in ("data", "data.preparation"):  # without what their __init__ imports
     package = sys.modules["fourier_workbench." + name] = types.ModuleType("fourier_workbench." + name)
     package.__path__ = [str(home.joinpath(*name.split(".")))]
 torch = sys.modules["torch"] = types.ModuleType("torch")
-torch.set_num_threads = int
+torch.set_num_threads, torch.get_num_threads = int, int
 
 
 def nap(path):
