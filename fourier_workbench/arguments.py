@@ -70,7 +70,7 @@ LIMITS: dict[str, Whole | Interval] = {
     "processes": Whole(1, 1024), "devices": Whole(1, 1024), "nodes": Whole(1, 100_000),
     "batch_size": Whole(1, 10**6), "chunk": Whole(1, 10**6), "steps": _COUNT,
     # data
-    "max_sites": _COUNT, "e_hull_max": Interval(),
+    "max_sites": _COUNT, "e_hull_max": Interval(), "max_atomic_number": Whole(1, 118),
     # sampling and recovery
     "guidance": Interval(0, 1e3, "(]"), "tolerance": Interval(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
     "symprec": Interval(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE,
@@ -78,13 +78,15 @@ LIMITS: dict[str, Whole | Interval] = {
     "compare": Whole(0, 10**9), "coverage": Whole(0, 10**9), "held_out": Whole(0, 10**9), "seconds": SECONDS,
     # networks
     "d_head": Whole(3, 3072), "n_heads": Whole(1, 1024), "n_layers": Whole(1, 1024), "mlp_ratio": Interval(0, 64, "(]"),
-    "n_aux": Whole(1, 4096), "d_species": Whole(1, 4096), "compression": Interval(0, 1e3, "(]"),
+    "n_aux": Whole(1, 4096), "d_species": Whole(1, 4096), "d_embedding": Whole(1, 4096),
+    "d_hidden": Whole(1, 65536), "max_count": Whole(1, 4096), "compression": Interval(0, 1e3, "(]"),
     "log_sigma": Interval(-20, 20, "[]"), "bpd": Whole(3, 99), "scratch_bpd": Whole(0, 99), "grid": Whole(24, 240),
     # training
     "lr": POSITIVE, "lr_matrices": POSITIVE, "lr_start": _WEIGHT, "lr_final": FRACTION,
     "warmup": Whole(0, 10**9),
     "anneal_until": Interval(0, 1, "(]"), "beta2": _PART, "weight_decay": _WEIGHT, "clip": POSITIVE, "prune_every": _COUNT,
     "prune_until": Interval(0, 1, "(]"), "ema": _PART, "guide_at": _PART, "penalty_ramp": FRACTION,
+    "untold": FRACTION, "untold_part": FRACTION,
     "lattice_ramp": FRACTION,
     "species_weight": _WEIGHT, "penalty_weight": _WEIGHT, "lattice_weight": _WEIGHT, "zero_mode_weight": _WEIGHT,
     # reproduction

@@ -27,12 +27,13 @@ from .diffusion.noise import InformationMatchedSchedule
 from .errors import CheckpointError
 from .files import read_json, writing
 from .model.autoencoder import Autoencoder, AutoencoderConfig
+from .model.composition import CompositionConfig, CompositionModel
 from .model.diffuser import Diffuser, DiffuserConfig
 from .representation.basis import FourierBasis
 
 # %% auto #0
-__all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'load_autoencoder',
-           'load_diffuser', 'check_recipe']
+__all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'save_composition',
+           'load_autoencoder', 'load_composition', 'load_diffuser', 'check_recipe']
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #46fbe5d5
 FORMAT = 1
@@ -160,8 +161,16 @@ def save_diffuser(
     save_checkpoint(Path(folder) / name, "diffuser", tensors, {"config": config, **(meta or {})})
 
 
-def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig) -> int:
+def save_composition(folder: Path | str, model: CompositionModel, meta: dict[str, Any] | None = None) -> None:
+    """Write `folder`/composition.safetensors and .json."""
+    config = TypeAdapter(CompositionConfig).dump_python(model.config, mode="json")
+    save_checkpoint(Path(folder) / "composition", "composition", model.state_dict(), {"config": config, **(meta or {})})
+
+
+def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig | CompositionConfig) -> int:
     """A lower bound of the numbers in the weights of a model, without building it."""
+    if isinstance(config, CompositionConfig):
+        return config.d_hidden * (config.max_atomic_number + config.max_count + 6 * config.d_hidden)
     shape, channels, maps = config.transformer, math.prod(config.ladder_shape), 0
     if isinstance(config, AutoencoderConfig):
         modes = len(FourierBasis(config.bpd, config.truncation))
@@ -200,6 +209,14 @@ def load_autoencoder(folder: Path | str) -> Autoencoder:
     return model
 
 
+def load_composition(folder: Path | str) -> CompositionModel:
+    """The model of compositions in `folder`, in evaluation mode; raises `CheckpointError`."""
+    path = Path(folder) / "composition"
+    tensors, meta = load_checkpoint(path, "composition")
+    model: CompositionModel = _build(CompositionModel, CompositionConfig, meta, tensors, path)
+    return model
+
+
 def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser, InformationMatchedSchedule]:
     """The diffuser in `folder` (or its "guide") and its schedule, in evaluation mode; raises `CheckpointError`."""
     path = Path(folder) / name
@@ -213,7 +230,8 @@ def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser,
     return model, InformationMatchedSchedule(model.tau, log_sigma)
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #23b9e78a
-_CONFIGS: dict[str, Any] = {"autoencoder": AutoencoderConfig, "diffuser": DiffuserConfig, "guide": DiffuserConfig}
+_CONFIGS: dict[str, Any] = {"autoencoder": AutoencoderConfig, "diffuser": DiffuserConfig, "guide": DiffuserConfig,
+                            "composition": CompositionConfig}
 
 
 def check_recipe(
@@ -223,7 +241,7 @@ def check_recipe(
     """Raise `CheckpointError` where weights in `folder` were trained with another network or grid than `recipe` names."""
     for name, config in _CONFIGS.items():
         about = read_json(_pair(Path(folder) / name)[1])
-        stage: Any = recipe.autoencoder if name == "autoencoder" else recipe.diffuser
+        stage: Any = recipe.diffuser if name == "guide" else getattr(recipe, name)
         if not about or stage is None:
             continue
         grid = ((about.get("recipe") or {}).get("autoencoder") or {}).get("grid", recipe.autoencoder.grid)

@@ -96,6 +96,7 @@ def prepare(
     recovery: Literal["paper", "robust", "none"] = "robust",  # drop crystals that this method cannot recover; none keeps them
     shear: bool = False, elements: Literal["paper", "all"] = "paper", hull: Path | None = None,
     max_sites: int | None = None,  # drop larger cells
+    max_atomic_number: int = 83,  # drop crystals with heavier elements; 83 is the paper's
     limit: int | None = None, workers: int = available_cores(), scheduler: str | None = None,
 ) -> None:
     """Filter, deduplicate and split crystals into a corpus."""
@@ -105,7 +106,7 @@ def prepare(
 
     corpus = prepare_corpus(source, out, FourierBasis(bpd, truncation), grid, workers=workers, cell=cell, split=split,
                             recovery=None if recovery == "none" else recovery, max_sites=max_sites, limit=limit,
-                            shear=shear, hull=hull, elements=elements, scheduler=scheduler)
+                            shear=shear, hull=hull, elements=elements, max_atomic_number=max_atomic_number, scheduler=scheduler)
     funnel = corpus.funnel
     print(f"{funnel['in']} in, {funnel['kept']} kept in {out}")
     for reason, n in funnel["rejected"].items():

@@ -25,8 +25,8 @@ from .errors import CrystalError
 from .files import decode_text
 
 # %% auto #0
-__all__ = ['LAST_ELEMENT', 'LONGEST_EDGE', 'MIN_DISTANCE', 'VOLUME_PER_ATOM', 'pretty_formula', 'Crystal', 'is_valid', 'describe',
-           'check_symprec']
+__all__ = ['LAST_ELEMENT', 'LONGEST_EDGE', 'MIN_DISTANCE', 'VOLUME_PER_ATOM', 'formula_of', 'pretty_formula', 'Crystal',
+           'is_valid', 'describe', 'check_symprec']
 
 # %% ../nbs/api/core/03_crystal.ipynb #14537826
 LAST_ELEMENT = 118  # oganesson
@@ -67,6 +67,11 @@ def _checked(lattice, numbers, frac_coords) -> tuple[np.ndarray, np.ndarray, np.
 def _counts(numbers: Int64[np.ndarray, " n"]) -> Counter[Element]:
     """Atoms of each element."""
     return Counter(Element.from_Z(int(z)) for z in np.sort(numbers))
+
+
+def formula_of(numbers: Int64[np.ndarray, " n"]) -> str:
+    """Formula of atomic numbers in pymatgen's order (by electronegativity), for example `Na4 Cl4`."""
+    return Composition(_counts(numbers)).formula
 
 
 def pretty_formula(formula: str) -> str:
@@ -163,7 +168,7 @@ class Crystal:
     @property
     def formula(self) -> str:
         """Formula of the cell in pymatgen's order (by electronegativity), for example `Na4 Cl4`."""
-        return Composition(_counts(self.numbers)).formula
+        return formula_of(self.numbers)
 
     @property
     def reduced_formula(self) -> str:

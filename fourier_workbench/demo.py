@@ -47,7 +47,7 @@ from .files import RunDirectory, read_json, writable_folder
 from .generation.generator import Generator, load_generator
 from .generation.samples import SampleResult, typed_table
 from .representation.basis import FourierBasis
-from .runs.run import Run, read_status
+from .runs.run import STAGES, Run, read_status
 from .runs.worker import claim_directory, train_stages
 from .threads import available_cores
 
@@ -95,7 +95,7 @@ def _trained(
 
 def _is_trained(run: RunDirectory, recipe: Recipe, corpus: Corpus) -> bool:
     """Whether all stages were trained to the end with this recipe on this corpus."""
-    last = run.checkpoints / ("diffuser" if recipe.fine_tune is None else "fine_tune") / "latest.json"
+    last = run.checkpoints / [stage for stage in STAGES if getattr(recipe, stage) is not None][-1] / "latest.json"
     about = read_json(last) if read_status(run.path).state == "done" else {}
     return about.get("corpus_hash") == corpus.hash and about.get("recipe") == json.loads(recipe.to_json())
 

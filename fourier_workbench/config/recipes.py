@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['RECIPES', 'laptop', 'workstation', 'h200', 'get_recipe']
+__all__ = ['RECIPES', 'laptop', 'mp20', 'workstation', 'h200', 'get_recipe']
 
 # %% ../../nbs/api/config/02_recipes.ipynb #8418bce4
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from .paper_tables import row_recipe
 from fourier_workbench.config.schema import (
     AutoencoderLoss,
     AutoencoderStage,
+    CompositionStage,
     DiffuserStage,
     OptimiserConfig,
     Recipe,
@@ -25,6 +26,8 @@ from fourier_workbench.config.schema import (
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig
 from ..model.autoencoder import AutoencoderConfig
+from ..model.composition import CompositionConfig
+from ..model.conditions import ConditionConfig
 from ..model.diffuser import DiffuserConfig
 from ..model.execution import ExecutionConfig
 
@@ -48,6 +51,20 @@ def laptop() -> Recipe:
     stage = DiffuserStage(diffuser, muon, steps=3000, batch_size=64, phi="per_sample", target="velocity", ema=0.998,
                           guide_at=0.15, guidance=1.5)
     return Recipe("laptop", autoencoder, stage)
+
+# %% ../../nbs/api/config/02_recipes.ipynb #20e70f64
+def mp20() -> Recipe:
+    """Two CPU cores, some hours, real crystals of at most 20 atoms: 5³ modes on 1/24, composition first."""
+    small, largest = laptop(), 103
+    first, second = small.autoencoder, small.diffuser or DiffuserStage()
+    model = replace(first.model, max_atomic_number=largest, compression=96 / 1374)
+    first = replace(first, model=model, steps=12_000, batch_size=64, prune_until=0.4, ema=0.999,
+                    loss=replace(first.loss, penalty_weight=0.06), optimiser=replace(first.optimiser, warmup=200))
+    told = ConditionConfig(max_atomic_number=largest, max_count=20)
+    second = replace(second, model=replace(second.model, conditions=told), steps=12_000, ema=0.999,
+                     optimiser=replace(second.optimiser, warmup=200))
+    composition = CompositionStage(CompositionConfig(max_atomic_number=largest, max_count=20))
+    return Recipe("mp20", first, second, composition=composition, engine=ExecutionConfig(compile=True))
 
 # %% ../../nbs/api/config/02_recipes.ipynb #68c74cfb
 def _accelerated(recipe: Recipe, name: str, batch_size: int) -> Recipe:
@@ -74,7 +91,7 @@ def h200() -> Recipe:
 
 # %% ../../nbs/api/config/02_recipes.ipynb #24203836
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (laptop, workstation, h200, paper_baseline, paper_nhead10, paper_7cubed)
+    recipe.__name__: recipe for recipe in (laptop, mp20, workstation, h200, paper_baseline, paper_nhead10, paper_7cubed)
 }
 
 

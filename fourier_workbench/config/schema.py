@@ -14,13 +14,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..arguments import check_arguments, check_fields
 from ..errors import RecipeError
 from ..model.autoencoder import AutoencoderConfig
+from ..model.composition import CompositionConfig
 from ..model.diffuser import DiffuserConfig
 from ..model.execution import ExecutionConfig
 from ..representation.basis import check_grid
 
 # %% auto #0
-__all__ = ['AutoencoderLoss', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'Recipe', 'override',
-           'larger_batches']
+__all__ = ['AutoencoderLoss', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'CompositionStage',
+           'Recipe', 'override', 'larger_batches']
 
 # %% ../../nbs/api/config/01_configuration.ipynb #597be233
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class DiffuserStage:
     ema: float = 0.0  # decay of the averaged weights; 0 for none
     guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept as the guide; 0 for none (ours)
     guidance: float = 1.0  # weight w of autoguidance; 1 for none
+    untold: float = 0.15  # share of crystals about which a conditioned diffuser is told nothing (ours)
+    untold_part: float = 0.2  # share of the others of which composition, crystal system and group each are not told
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -134,6 +137,19 @@ class FineTuneStage:
     def __post_init__(self):
         check_fields(RecipeError, self)
 
+
+@dataclass(frozen=True)
+class CompositionStage:
+    """Training of the model that draws compositions for the diffuser to be told (ours)."""
+
+    model: CompositionConfig = field(default_factory=CompositionConfig)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-3, lr_start=0.01, lr_final=0.01, warmup=50))
+    steps: int = 2000
+    batch_size: int = 256
+
+    def __post_init__(self):
+        check_fields(RecipeError, self)
+
 # %% ../../nbs/api/config/01_configuration.ipynb #eec9bea2
 @dataclass(frozen=True)
 class Recipe:
@@ -145,6 +161,7 @@ class Recipe:
     autoencoder: AutoencoderStage = field(default_factory=AutoencoderStage)
     diffuser: DiffuserStage | None = field(default_factory=DiffuserStage)
     fine_tune: FineTuneStage | None = None
+    composition: CompositionStage | None = None  # for a conditioned diffuser
     engine: ExecutionConfig = field(default_factory=ExecutionConfig)  # precision, compilation, memory: not the model
     seed: int = 0
 
@@ -159,6 +176,14 @@ class Recipe:
             )
         if self.fine_tune is not None and self.diffuser is None:
             raise RecipeError("fine_tune needs a diffuser; add one, or leave fine_tune out")
+        told = None if self.diffuser is None else self.diffuser.model.conditions
+        if self.composition is not None and told is None:
+            raise RecipeError("composition needs a diffuser with conditions; set diffuser.model.conditions, or leave it out")
+        largest, drawn = self.autoencoder.model.max_atomic_number, None if self.composition is None else self.composition.model
+        for name, part in (("diffuser.model.conditions", told), ("composition.model", drawn)):
+            if part is not None and part.max_atomic_number != largest:
+                raise RecipeError(f"{name}.max_atomic_number is {part.max_atomic_number}, the autoencoder's is {largest}; "
+                                  "make them equal")
 
     @property
     def channels(self) -> int:

@@ -23,7 +23,7 @@ from .augment import change_lattice, random_augmentation
 from .packed import PackedCrystals, pack, to_nodes
 from ..errors import CorpusError
 from ..randomness import keyed_integers
-from ..representation.basis import MAX_SLOTS, FourierBasis, check_grid
+from ..representation.basis import MAX_CLASS, MAX_SLOTS, FourierBasis, check_grid
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import AtomBatch, place_atoms
 from ..representation.lattice import lattice_to_log
@@ -65,15 +65,19 @@ def expand(
     return FourierCrystals(atoms.lattice, atoms.species, atoms.coefficients(basis, grid), index=index)
 
 
-def _place(packed: PackedCrystals, grid: int, first: int) -> tuple[Tensor, ...]:
+def _place(packed: PackedCrystals, grid: int, first: int, max_atomic_number: int) -> tuple[Tensor, ...]:
     """Lattice, species, nodes and slots of some crystals, the first of which is number `first` of its data set."""
     lattice = lattice_to_log(packed.lattices.astype(np.float64)).float()
     nodes, numbers = to_nodes(packed.numerators, grid), packed.numbers.astype(np.int64)
-    atoms, reasons = place_atoms(lattice, nodes, numbers, packed.crystal_of_atom, grid)
+    atoms, reasons = place_atoms(lattice, nodes, numbers, packed.crystal_of_atom, grid, max_atomic_number)
     bad = [(i, reason) for i, reason in enumerate(reasons) if reason is not None]
     if bad:
+        number, reason = first + bad[0][0], bad[0][1]
+        mend = "prepare the corpus for this grid"
+        if reason == "element":
+            mend = f"the largest atomic number here is {max_atomic_number}: raise it, or prepare the corpus with it"
         raise CorpusError(f"{len(bad)} crystals cannot be encoded on a grid of {grid} (the first is number "
-                          f"{first + bad[0][0]}, reason {bad[0][1]}); prepare the corpus for this grid")
+                          f"{number}, reason {reason}); {mend}")
     return atoms.lattice, atoms.species.byte(), atoms.nodes.to(torch.uint8 if grid <= 256 else torch.int64), atoms.slot.byte()
 
 
@@ -88,12 +92,14 @@ class CrystalDataset(Dataset):
         self,
         samples: Iterable,  # a `Corpus`, a view of one, samples, or crystals
         basis: FourierBasis, grid: int,
+        max_atomic_number: int = MAX_CLASS,
     ):
         check_grid(grid, basis)
         packed = samples.packed() if hasattr(samples, "packed") else pack(getattr(one, "crystal", one) for one in samples)
         self.basis, self.grid = basis, grid
         starts = range(0, max(len(packed), 1), _CHUNK)
-        parts = [_place(packed.select(np.arange(i, min(i + _CHUNK, len(packed)))), grid, i) for i in starts]
+        parts = [_place(packed.select(np.arange(i, min(i + _CHUNK, len(packed)))), grid, i, max_atomic_number)
+                 for i in starts]
         self.lattice, self.species, self.nodes, self.slot = (torch.cat(some) for some in zip(*parts, strict=True))
         self.offsets = torch.from_numpy(packed.offsets)
 

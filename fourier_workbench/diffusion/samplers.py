@@ -18,6 +18,7 @@ from torch import Tensor
 from ..arguments import Whole, check_arguments
 from .noise import InformationMatchedSchedule, radial_laplace
 from ..errors import RecipeError
+from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser, Prediction
 
 # %% ../../nbs/api/diffusion/01_noise_schedule_samplers.ipynb #4e0de0d4
@@ -144,13 +145,16 @@ def get_sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 # %% ../../nbs/api/diffusion/01_noise_schedule_samplers.ipynb #ed83b80a
-def denoiser(diffuser: Diffuser, schedule: InformationMatchedSchedule) -> Denoise:
+def denoiser(
+    diffuser: Diffuser, schedule: InformationMatchedSchedule,
+    told: Conditions | None = None,  # what it is told of the crystals
+) -> Denoise:
     """`diffuser` as a function of noisy ladder, level and previous estimate, with the shares of `schedule`."""
 
     @torch.no_grad()
     def denoise(x, phi, previous=None):
         level = torch.as_tensor(phi, dtype=torch.float32, device=x.device).reshape(1)
-        return diffuser(x, level, *schedule.coefficients(level), previous)
+        return diffuser(x, level, *schedule.coefficients(level), previous, told)
 
     return denoise
 

@@ -55,7 +55,8 @@ def evaluate_reconstruction(
     originals = [getattr(sample, "crystal", sample).right_handed() for sample in crystals]
     if not originals:
         raise EvaluationError("there are no crystals to reconstruct; give a split that is not empty")
-    truth: FourierCrystals = encode(originals, generator.autoencoder.basis, generator.grid)
+    limit = generator.max_atomic_number
+    truth: FourierCrystals = encode(originals, generator.autoencoder.basis, generator.grid, max_atomic_number=limit)
     reasons: list[str | None] = list(truth.reasons or [None] * len(originals))
     encoded = [i for i, reason in enumerate(reasons) if reason is None]
     if not encoded:

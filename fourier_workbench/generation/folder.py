@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -154,7 +154,8 @@ def fill_folder(
 def model_digest(generator: Generator) -> str:
     """A key for the weights of all models of a generator."""
     found = hashlib.blake2b(digest_size=16)
-    models: list[nn.Module | None] = [generator.autoencoder, generator.diffuser, generator.schedule, generator.guide]
+    models: list[nn.Module | None] = [generator.autoencoder, generator.diffuser, generator.schedule, generator.guide,
+                                      generator.composer]
     for model in models:
         for name, tensor in sorted(({} if model is None else model.state_dict()).items()):
             found.update(name.encode())
@@ -169,6 +170,7 @@ def sample_folder(
     generator: Generator, directory: Path | str, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *,
     guidance: float | None = None, batch_size: int | None = None, recovery: RecoveryOptions = RecoveryOptions(),
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
+    compositions: Literal["first", "open"] = "first",  # as in `Generator.sample`
     formats: Iterable[str] = ("cif", "parquet"),
     chunk: int | None = None,  # samples that a kill can lose; default: 256 on a GPU, otherwise 32
     progress: bool = True,
@@ -183,10 +185,12 @@ def sample_folder(
     request = {"model": model_digest(generator), "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
                "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
                "max_strain": generator.strain_limit(recovery)}
+    if generator.composer is not None:
+        request["compositions"] = compositions
 
     def draw(start: int, count: int) -> SampleResult:
         result = generator.sample(count, seed, steps, sampler, guidance=guidance, batch_size=batch_size, recovery=recovery,
-                                  first=start, progress=False)
+                                  compositions=compositions, first=start, progress=False)
         return result if accept is None else result.accepting(accept)
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..arguments import LIMITS, Whole, check_arguments, check_fields, check_options
-from ..checkpoints import check_recipe, load_autoencoder, load_diffuser
+from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
@@ -29,8 +28,11 @@ from ..errors import CheckpointError, RecipeError
 from ..files import read_json
 from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
+from ..model.composition import CompositionModel
+from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
+from ..randomness import keyed_generator
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
 from ..representation.recovery.recover import Recovery, recover
@@ -38,9 +40,9 @@ from ..representation.recovery.symmetric import recover_symmetric
 from ..threads import limited_threads
 
 # %% auto #0
-__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'decode_crystals',
-           'split_range', 'Generator', 'require', 'widest', 'draw_ladders', 'draw_accepted', 'ladder_noise',
-           'guided_denoiser', 'shipped', 'load_generator']
+__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'told_composition',
+           'decode_crystals', 'split_range', 'Generator', 'require', 'widest', 'draw_ladders', 'draw_accepted',
+           'draw_conditions', 'ladder_noise', 'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -59,9 +61,20 @@ class RecoveryOptions:
         check_fields(RecipeError, self)
 
 
-def decode_crystals(decoded: Decoded, generator: Generator, options: RecoveryOptions) -> Recovery:
-    """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries."""
+def told_composition(fourier: FourierCrystals, told: Conditions) -> FourierCrystals:
+    """Decoded crystals with the elements and the numbers of atoms that were asked for, where they were."""
+    known, alpha = told.counts.any(1), fourier.coefficients.clone()
+    alpha[known] *= (told.species[known] > 0)[..., None]
+    alpha[known, :, alpha.shape[-1] // 2] = told.counts[known].to(alpha.dtype)
+    return FourierCrystals(fourier.lattice, torch.where(known[:, None], told.species, fourier.species), alpha)
+
+
+def decode_crystals(
+    decoded: Decoded, generator: Generator, options: RecoveryOptions, told: Conditions | None = None
+) -> Recovery:
+    """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries; of a composition that is told."""
     fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
+    fourier = fourier if told is None else told_composition(fourier, told)
     basis, grid = generator.autoencoder.basis, generator.grid
     how: dict[str, Any] = {"method": options.method, "tolerance": options.tolerance, "policy": options.policy,
                            "counts": options.counts, "max_atoms": options.max_atoms}
@@ -94,6 +107,7 @@ class Generator:
     recipe: Recipe
     directory: Path | None = None
     guide: Diffuser | None = None  # an early checkpoint of the diffuser, for autoguidance
+    composer: CompositionModel | None = None  # draws what a conditioned diffuser is told
 
     def __repr__(self) -> str:
         kept = int(self.autoencoder.selector.sum())
@@ -103,6 +117,11 @@ class Generator:
     def grid(self) -> int:
         """Nodes per direction that atoms are snapped to."""
         return self.recipe.autoencoder.grid
+
+    @property
+    def max_atomic_number(self) -> int:
+        """The heaviest element that the model knows."""
+        return self.autoencoder.config.max_atomic_number
 
     @property
     def max_strain(self) -> float:
@@ -125,7 +144,7 @@ class Generator:
 
     def to(self, device: torch.device | str) -> Self:
         """Move the models to `device`; returns the same generator."""
-        for model in (self.autoencoder, self.diffuser, self.schedule, self.guide):
+        for model in (self.autoencoder, self.diffuser, self.schedule, self.guide):  # compositions are drawn on the CPU
             if model is not None:
                 model.to(device)
         return self
@@ -141,6 +160,7 @@ class Generator:
         trace: bool = False,  # keep the ladders at every noise level
         first: int = 0,  # number of the first sample
         accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
+        compositions: Literal["first", "open"] = "first",  # drawn first where the generator can, and told; or left open
         progress: bool = True,
     ) -> SampleResult:
         """Samples `first` … `first` + n − 1 of `seed`, or with `accept` as many as it takes, those not accepted included.
@@ -155,14 +175,16 @@ class Generator:
 
         def draw(start: int, count: int) -> SampleResult:
             batches = [range(start + part.start, start + part.stop) for part in split_range(count, size)]
-            ladders, trajectory = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress)
-            result = self.decode(ladders, recovery, seed=seed, indices=range(start, start + count), kind="sample")
+            told = draw_conditions(self, seed, range(start, start + count)) if compositions == "first" else None
+            ladders, trajectory = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress, told)
+            result = self.decode(ladders, recovery, seed=seed, indices=range(start, start + count), kind="sample", told=told)
             return replace(result, trajectory=trajectory)
 
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
         return replace(result, settings={
             "n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
-            "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery)})
+            "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery),
+            **({} if self.composer is None else {"compositions": compositions})})
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
@@ -188,22 +210,24 @@ class Generator:
         ladders: Complex64[Tensor, "B C"],  # from anywhere along a trajectory
         recovery: RecoveryOptions = RecoveryOptions(), *, seed: int = 0, indices: Sequence[int] | None = None,
         kind: str = "decoded", batch_size: int = 64,
+        told: Conditions | None = None,  # what was asked for; recovery keeps to the composition
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
         with limited_threads(widest(self)):
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-            found = decode_crystals(decoded, self, recovery)
+            found = decode_crystals(decoded, self, recovery, told)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
-                            seed, kind, found.counts, symmetries=found.symmetries)
+                            seed, kind, found.counts, symmetries=found.symmetries, asked=told)
 
     @torch.no_grad()
     def encode(self, crystals: Sequence[Crystal], batch_size: int = 64) -> Complex64[Tensor, "B C"]:
         """Mean ladders of crystals; raises `RecipeError` naming the first that cannot be encoded."""
         parts = []
         for start in range(0, len(crystals), batch_size):
-            fourier = encode(crystals[start : start + batch_size], self.autoencoder.basis, self.grid)
+            part = crystals[start : start + batch_size]
+            fourier = encode(part, self.autoencoder.basis, self.grid, max_atomic_number=self.max_atomic_number)
             for i, reason in enumerate(fourier.reasons or ()):
                 if reason is not None:
                     raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
@@ -231,11 +255,11 @@ def draw_ladders(
     generator: Generator,
     batches: Sequence[range],  # numbers of the samples
     seed: int, steps: int, sampler: str, guidance: float | None, trace: bool, progress: bool,
+    told: Conditions | None = None,  # of all batches, one after the other
 ) -> tuple[Complex64[Tensor, "n C"], Trajectory | None]:
     """Ladders from noise, batch by batch, and with `trace` their way."""
-    denoise, _ = guided_denoiser(generator, guidance)
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    phis, move = noise_levels(steps), partial(get_sampler(sampler), denoise)
+    phis, move, first = noise_levels(steps), get_sampler(sampler), batches[0].start
     finals: list[Tensor] = []
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
     total = sum(map(len, batches)) * steps
@@ -250,7 +274,9 @@ def draw_ladders(
                     kept[1].append(mean.cpu())  # noqa: B023
                 bar.update(len(x))
 
-            finals.append(move(schedule, ladder_noise(generator, seed, batch), phis.to(generator.device), record))
+            mine = None if told is None else told.at(slice(batch.start - first, batch.stop - first)).to(generator.device)
+            denoise, _ = guided_denoiser(generator, guidance, mine)
+            finals.append(move(denoise, schedule, ladder_noise(generator, seed, batch), phis.to(generator.device), record))
             traced.append(kept)
     if not trace:
         return torch.cat(finals), None
@@ -282,6 +308,13 @@ def draw_accepted(
     return whole.part(0, kept[n - 1] + 1)  # the same whatever the sizes of the rounds
 
 
+def draw_conditions(generator: Generator, seed: int, indices: Sequence[int]) -> Conditions | None:
+    """What samples `indices` of `seed` are told: compositions and space groups of the model of compositions; None without one."""
+    if generator.composer is None:
+        return None
+    return generator.composer.sample([keyed_generator(seed, i, 5) for i in indices])
+
+
 def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> LadderNoise:
     """The noise of samples `indices` of `seed`, at the scales τ of the schedule."""
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
@@ -291,10 +324,15 @@ def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> Lad
 def guided_denoiser(
     generator: Generator,
     guidance: float | None = None,  # None: the recipe's
+    told: Conditions | None = None,
 ) -> tuple[Denoise, float]:
-    """The diffuser's denoiser, autoguided where the weight is not 1, and that weight."""
+    """The diffuser's denoiser, guided where the weight is not 1, and that weight.
+
+    The guide is an early checkpoint, which is told nothing: autoguidance (arXiv 2406.02507) and, where the diffuser is told
+    something, classifier-free guidance (arXiv 2207.12598) in one.
+    """
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    plain = denoiser(require(generator, generator.diffuser, NO_DIFFUSER), schedule)
+    plain = denoiser(require(generator, generator.diffuser, NO_DIFFUSER), schedule, told)
     if guidance is None:
         guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
     check_arguments(RecipeError, guidance=guidance)
@@ -347,4 +385,5 @@ def load_generator(directory_or_name: Path | str) -> Generator:
                                   f"autoencoder has {len(autoencoder.selector)}; use a folder written by a training run")
     recipe = _find_recipe([folders[0], path])
     check_recipe(folders[0], recipe)
-    return Generator(autoencoder, diffuser, schedule, recipe, path, guide)
+    composer = load_composition(folders[0]) if (folders[0] / "composition.json").is_file() else None
+    return Generator(autoencoder, diffuser, schedule, recipe, path, guide, composer)

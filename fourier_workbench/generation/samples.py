@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COUNT_DEVIATION', 'Named', 'FORMATS', 'MANIFEST', 'SlotChecks', 'check_slots', 'Trajectory', 'typed_table',
-           'describe_symmetry', 'SampleResult', 'join_results', 'rejection_funnel', 'full_table', 'check_formats',
-           'write_samples', 'save_samples']
+           'describe_symmetry', 'compare_asked', 'SampleResult', 'join_results', 'rejection_funnel', 'full_table',
+           'check_formats', 'write_samples', 'save_samples']
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
 import json
@@ -24,10 +24,11 @@ import torch
 from jaxtyping import Bool, Complex64, Float, Int64
 from torch import Tensor
 
-from ..crystal import Crystal, describe, is_valid
+from ..crystal import Crystal, describe, formula_of, is_valid
 from ..errors import EvaluationError
 from ..files import write_json, writing
 from ..model.autoencoder import Decoded
+from ..model.conditions import Conditions
 from ..representation.grid_symmetry import GridSymmetry
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #8b33f8c2
@@ -72,7 +73,7 @@ class Trajectory(NamedTuple):
 def typed_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """A table of `describe` rows in which whole numbers stay whole although rejected samples have none."""
     table = pd.DataFrame(rows)
-    integers = [name for name in ("n_sites", "n_species", "operations", "moved") if name in table]
+    integers = [name for name in ("n_sites", "n_species", "operations", "moved", "asked_group") if name in table]
     floats = {name: "float64" for name in ("volume_per_atom", "min_distance", "strain") if name in table}
     return table.astype(dict.fromkeys(integers, "Int64") | floats)
 
@@ -85,6 +86,21 @@ def describe_symmetry(
         return dict.fromkeys(("group", "operations", "strain", "moved"))
     number, symbol = found.space_group
     return {"group": f"{symbol} ({number})", "operations": len(found), "strain": found.strain, "moved": found.moved}
+
+
+def compare_asked(asked: Conditions, decoded: Decoded, crystals: Sequence[Crystal | None]) -> list[dict[str, Any]]:
+    """What was asked, formula and space group; whether the crystal has that composition, and the decoder gave it by itself."""
+    alpha = decoded.coefficients
+    said = torch.where(decoded.species > 0, alpha[..., alpha.shape[-1] // 2].real.round().long(), 0)
+    as_asked = ((decoded.species == asked.species) & (said == asked.counts)).all(1).tolist()
+    rows = []
+    for k, crystal in enumerate(crystals):
+        wanted = torch.repeat_interleave(asked.species[k], asked.counts[k]).numpy()
+        met = crystal is not None and np.array_equal(np.sort(crystal.numbers), wanted)
+        row = {"asked": None, "asked_group": int(asked.space_group[k]) or None, "met": None, "decoded_as_asked": None}
+        told = {"asked": formula_of(wanted), "met": met, "decoded_as_asked": as_asked[k]} if len(wanted) else {}
+        rows.append(row | told)
+    return rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,6 +119,7 @@ class SampleResult:
     trajectory: Trajectory | None = None  # only when traced
     settings: dict[str, Any] = field(default_factory=dict)
     symmetries: list[GridSymmetry | None] | None = None  # operations of each crystal's atoms, where they were sought
+    asked: Conditions | None = None  # what the diffuser was told, and recovery where it was a composition
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -144,6 +161,9 @@ class SampleResult:
                          "ghost": ghost, "empty": empty, "count_deviation": deviation})
             if self.symmetries is not None:
                 rows[-1] |= describe_symmetry(self.symmetries[k])
+        if self.asked is not None:
+            for row, more in zip(rows, compare_asked(self.asked, self.decoded, self.crystals), strict=True):
+                row |= more
         return typed_table(rows)
 
     def part(self, start: int, stop: int) -> Self:
@@ -154,7 +174,8 @@ class SampleResult:
             decoded=Decoded(*(tensor[rows] for tensor in self.decoded)), ladders=self.ladders[rows],
             residuals=self.residuals[rows], indices=self.indices[rows], counts=None if self.counts is None else self.counts[rows],
             trajectory=None if way is None else Trajectory(way.phi, way.noisy[:, rows], way.predicted[:, rows]),
-            symmetries=None if self.symmetries is None else self.symmetries[rows])
+            symmetries=None if self.symmetries is None else self.symmetries[rows],
+            asked=None if self.asked is None else self.asked.at(rows))
 
     def accepting(
         self,
@@ -179,6 +200,7 @@ def join_results(parts: Sequence[SampleResult]) -> SampleResult:
     ways = [part.trajectory for part in parts if part.trajectory is not None]
     symmetries = [part.symmetries for part in parts if part.symmetries is not None]
     counts = [part.counts for part in parts if part.counts is not None]
+    asked = [part.asked for part in parts if part.asked is not None]
     way = None
     if ways:
         noisy, predicted = (torch.cat([getattr(each, name) for each in ways], 1) for name in ("noisy", "predicted"))
@@ -188,7 +210,8 @@ def join_results(parts: Sequence[SampleResult]) -> SampleResult:
         decoded=Decoded(*(torch.cat(each) for each in tensors)), ladders=torch.cat([part.ladders for part in parts]),
         residuals=torch.cat([part.residuals for part in parts]), indices=tuple(i for part in parts for i in part.indices),
         counts=torch.cat(counts) if counts else None, trajectory=way,
-        symmetries=[s for each in symmetries for s in each] if symmetries else None)
+        symmetries=[s for each in symmetries for s in each] if symmetries else None,
+        asked=Conditions(*map(torch.cat, zip(*asked, strict=True))) if asked else None)
 
 
 def rejection_funnel(reasons: Sequence[str | None]) -> dict[str, Any]:

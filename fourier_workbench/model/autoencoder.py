@@ -36,6 +36,7 @@ class AutoencoderConfig:
     d_species: int = 32  # width of a species embedding
     compression: float = 8 / 12  # final ladder channels, as a fraction of the numbers that describe a crystal
     log_sigma: float = -1.0  # initial log standard deviation of the noise
+    max_atomic_number: int = MAX_CLASS  # the paper's 83; a slot has one class more, for empty
     wave_embedding: Annotated[bool, stored_as("wave_embedding", "anchors")] = False  # learned, per wave vector (ours)
 
     def __post_init__(self):
@@ -61,7 +62,7 @@ class AutoencoderConfig:
     @property
     def nnz_final(self) -> int:
         """Ladder channels after pruning (paper E.3)."""
-        return final_channels(self.bpd, self.compression)
+        return final_channels(self.bpd, self.compression, self.max_atomic_number)
 
 # %% ../../nbs/api/model/03_ladder_and_autoencoder.ipynb #2423a291
 class Encoder(Stack):
@@ -72,7 +73,7 @@ class Encoder(Stack):
         keep_keys(self, wave_embedding="anchors", modulations="controls")
         shape, d = config.transformer, config.transformer.d_model
         self.n_aux = config.n_aux
-        self.species = nn.Embedding(MAX_CLASS + 1, config.d_species)
+        self.species = nn.Embedding(config.max_atomic_number + 1, config.d_species)
         self.global_map = nn.Linear(6 + MAX_SLOTS * config.d_species, 2 * d)
         self.fourier_map = ComplexLinear(MAX_SLOTS, d)
         self.aux = nn.Parameter(0.02 * torch.randn(config.n_aux, 2 * d))
@@ -100,15 +101,15 @@ class DecodedTokens(NamedTuple):
     """Output of the decoder's heads, for losses: standardised lattice, coefficients at the P wave vectors that have a token."""
 
     lattice: Float[Tensor, "B 6"]
-    species_logits: Float[Tensor, "B 6 84"]
+    species_logits: Float[Tensor, "B 6 K"]
     coefficients: Complex64[Tensor, "B 6 P"]
 
 
 class Decoded(NamedTuple):
-    """Decoded crystals: lattice (B, 6) in log Å, species logits (B, 6, 84), all M coefficients (B, 6, M), Hermitian."""
+    """Decoded crystals: lattice (B, 6) in log Å, species logits (B, 6, K), all M coefficients (B, 6, M), Hermitian."""
 
     lattice: Float[Tensor, "B 6"]
-    species_logits: Float[Tensor, "B 6 84"]
+    species_logits: Float[Tensor, "B 6 K"]
     coefficients: Complex64[Tensor, "B 6 M"]
 
     @property
@@ -138,7 +139,7 @@ class Decoder(Stack):
         self.modulations = nn.ModuleList(LearnedModulation(shape, n_special) for _ in range(shape.n_layers))
         self.norm = ComplexRMSNorm(d)
         self.lattice_head = nn.Linear(2 * d, 6)
-        self.species_head = nn.Linear(2 * d, MAX_SLOTS * (MAX_CLASS + 1))
+        self.species_head = nn.Linear(2 * d, MAX_SLOTS * (config.max_atomic_number + 1))
         self.fourier_head = ComplexLinear(d, MAX_SLOTS, scale=0.1)
         for head in (self.lattice_head, self.species_head):
             nn.init.normal_(head.weight, std=0.02)
@@ -152,7 +153,7 @@ class Decoder(Stack):
         x = self.norm(x[:, self.n_aux :])
         with full_precision(x):  # outputs are coefficients again
             about, waves = x[:, 0], x[:, 1:]
-            logits = self.species_head(about).unflatten(-1, (MAX_SLOTS, MAX_CLASS + 1))
+            logits = self.species_head(about).unflatten(-1, (MAX_SLOTS, -1))
             return DecodedTokens(self.lattice_head(about), logits, to_complex(self.fourier_head(waves)).transpose(1, 2))
 
 # %% ../../nbs/api/model/03_ladder_and_autoencoder.ipynb #4bd7adb6

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MAX_SLOTS', 'MAX_CLASS', 'FourierBasis', 'check_grid']
+__all__ = ['MAX_SLOTS', 'HEAVIEST', 'MAX_CLASS', 'FourierBasis', 'check_grid']
 
 # %% ../../nbs/api/representation/01_lattice_and_basis.ipynb #bd0febbf
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ from ..errors import RepresentationError
 
 # %% ../../nbs/api/representation/01_lattice_and_basis.ipynb #ed01b1a5
 MAX_SLOTS = 6  # species slots of one crystal (paper C)
-MAX_CLASS = 83  # classes of a slot: 0 = empty, and the atomic numbers 1…83 (paper C)
+HEAVIEST = 118  # largest atomic number that there is
+MAX_CLASS = 83  # largest atomic number unless one asks for more; class 0 is an empty slot (paper C)
 
 _RADIUS = {"cubic": 3**0.5, "spherical": 1.0, "hybrid": (1 + 3**0.5) / 2}
 

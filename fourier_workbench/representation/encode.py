@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Complex64, Float, Int64, UInt8
 from torch import Tensor
 
+from ..arguments import check_arguments
 from ..crystal import Crystal
+from ..errors import RepresentationError
 from .basis import MAX_CLASS, MAX_SLOTS, FourierBasis, check_grid
 from .coefficients import FourierCrystals, coefficients_from_nodes, snap
 from .lattice import lattice_to_log
@@ -56,10 +58,11 @@ def place_atoms(
     numbers: Int64[np.ndarray, " N"],  # their atomic numbers
     crystal: Int64[np.ndarray, " N"],  # crystal to which each belongs, ascending
     grid: int,  # nodes along each axis
+    max_atomic_number: int = MAX_CLASS,
 ) -> tuple[AtomBatch, tuple[str | None, ...]]:  # atoms, and the reason why a crystal cannot be encoded, else None
     """Sort the atoms of crystals into species slots. A crystal that cannot be encoded has a row of zeros and no atoms.
 
-    Reasons: `element` (Z > 83), `too_many_species` (more than six), `collision` (two atoms on one node).
+    Reasons: `element` (Z beyond the limit), `too_many_species` (more than six), `collision` (two atoms on one node).
     """
     n = len(lattice)
     pairs, pair = np.unique(crystal * 256 + numbers, return_inverse=True)  # (crystal, species)
@@ -71,7 +74,7 @@ def place_atoms(
     reasons = np.full(n, None, dtype=object)
     reasons[crystal[twice]] = "collision"
     reasons[of_crystal[rank >= MAX_SLOTS]] = "too_many_species"
-    reasons[of_crystal[z > MAX_CLASS]] = "element"
+    reasons[of_crystal[z > max_atomic_number]] = "element"
     good = reasons == None  # noqa: E711 - elementwise on an object array
     species = np.zeros((n, MAX_SLOTS), dtype=np.int64)
     fits = good[of_crystal]
@@ -88,6 +91,7 @@ def encode(
     crystals: Sequence[Crystal], basis: FourierBasis = FourierBasis(9),
     grid: int = 48,  # nodes along each axis, a multiple of 24
     shear: Literal["search"] | None = None,  # "search": take the first cell of `SHEARS` from which a crystal is recovered
+    max_atomic_number: int = MAX_CLASS,  # 83 is the paper's
 ) -> FourierCrystals:
     """Lattice and Fourier coefficients of crystals (paper 3.1, 3.2) in the cell they are given, made right-handed.
 
@@ -95,10 +99,11 @@ def encode(
     `too_many_species` or `element`. Raises `RepresentationError` for a bad grid.
     """
     check_grid(grid, basis)
+    check_arguments(RepresentationError, max_atomic_number=max_atomic_number)
     if isinstance(crystals, Crystal):
         crystals = [crystals]
     if shear is not None:
-        return encode_sheared(crystals, basis, grid)
+        return encode_sheared(crystals, basis, grid, max_atomic_number)
     if not len(crystals):
         with torch.device("cpu"):
             nothing = torch.zeros(0, 6, dtype=torch.float64), torch.zeros(0, 6, dtype=torch.int64)
@@ -109,7 +114,8 @@ def encode(
     frac = np.concatenate([c.frac_coords for c in crystals])
     frac = np.where(left[crystal, None], -frac, frac)
     numbers = np.concatenate([c.numbers for c in crystals])
-    atoms, reasons = place_atoms(lattice_to_log(torch.from_numpy(lattices)), snap(frac, grid), numbers, crystal, grid)
+    lattice = lattice_to_log(torch.from_numpy(lattices))
+    atoms, reasons = place_atoms(lattice, snap(frac, grid), numbers, crystal, grid, max_atomic_number)
     return FourierCrystals(atoms.lattice, atoms.species, atoms.coefficients(basis, grid), reasons)
 
 # %% ../../nbs/api/representation/18_encode.ipynb #e046ffcd
@@ -126,7 +132,9 @@ def _recovers(crystals: Sequence[Crystal], fc: FourierCrystals, basis: FourierBa
     ]
 
 
-def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) -> FourierCrystals:
+def encode_sheared(
+    crystals: Sequence[Crystal], basis: FourierBasis, grid: int, max_atomic_number: int = MAX_CLASS
+) -> FourierCrystals:
     """`encode` with each crystal in the first cell of `SHEARS` from which it is recovered, recorded in `.shears`.
 
     Atoms are snapped in the given cell first, so all cells describe the same crystal. One that is recovered from none keeps
@@ -134,7 +142,7 @@ def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) 
     """
     given = [c.right_handed() for c in crystals]
     snapped = [Crystal(c.lattice, c.numbers, snap(c.frac_coords, grid) / grid) for c in given]
-    out = encode(snapped, basis, grid)
+    out = encode(snapped, basis, grid, max_atomic_number=max_atomic_number)
     shears = torch.eye(3, dtype=torch.int64, device="cpu").repeat(len(given), 1, 1)
     lattice, alpha = out.lattice.clone(), out.coefficients.clone()
     known = [reason is None for reason in out.reasons or ()]
@@ -143,7 +151,7 @@ def encode_sheared(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) 
         if not open_:
             break
         moved = [sheared(snapped[i], shear) for i in open_]
-        trial = encode(moved, basis, grid)
+        trial = encode(moved, basis, grid, max_atomic_number=max_atomic_number)
         solved = _recovers(moved, trial, basis, grid)
         for k, i in enumerate(open_):
             if solved[k]:

@@ -58,7 +58,8 @@ def split_dataset(
 ) -> CrystalDataset:
     """The first crystals of a part of a corpus in the recipe's basis; of the training part if that part is empty."""
     view = corpus.split(part) if len(corpus.split(part)) else corpus.split("train")
-    return CrystalDataset(view[: min(limit, len(view))], corpus.basis, recipe.autoencoder.grid)
+    return CrystalDataset(view[: min(limit, len(view))], corpus.basis, recipe.autoencoder.grid,
+                          recipe.autoencoder.model.max_atomic_number)
 
 
 def _batches(crystals: CrystalDataset, size: int = 64) -> Iterable[torch.Tensor]:

@@ -122,7 +122,7 @@ def launch(directory: Path) -> None:
     process.returncode = 0  # nobody waits for it here, and Popen must not warn that it still runs
 
 # %% ../../nbs/api/runs/01_background_runs.ipynb #7c755c7b
-STAGES = ("autoencoder", "diffuser", "fine_tune")
+STAGES = ("autoencoder", "diffuser", "fine_tune", "composition")
 
 
 class Run:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -16,8 +17,9 @@ from ..config.schema import Recipe
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig, modulation_shapes
 from ..model.autoencoder import AutoencoderConfig
+from ..model.conditions import SYSTEMS, ConditionConfig
 from ..model.diffuser import DiffuserConfig
-from ..representation.basis import MAX_CLASS, MAX_SLOTS, FourierBasis
+from ..representation.basis import MAX_SLOTS, FourierBasis
 from ..threads import WIDE, limited_threads
 from .machines import Machine, get_machine
 
@@ -87,33 +89,46 @@ def autoencoder_cost(config: AutoencoderConfig, *, half_precision: bool = False,
     """Cost of the autoencoder for one sample (paper 4.1)."""
     shape, d = config.transformer, config.transformer.d_model
     waves = _token_count(config.bpd, config.truncation, config.tokens)
-    special, inputs, classes = config.n_aux + 1, 6 + MAX_SLOTS * config.d_species, MAX_SLOTS * (MAX_CLASS + 1)
+    special, inputs, classes = config.n_aux + 1, 6 + MAX_SLOTS * config.d_species, config.max_atomic_number + 1
     stack = _stack(shape, 2 * shape.n_layers, special + waves, special, 1, half_precision, checkpointing)
     enter, leave = _linear(MAX_SLOTS, d), _linear(d, MAX_SLOTS)
-    heads = 2 * d * (6 + classes) + 6 + classes
+    outputs = 6 + MAX_SLOTS * classes
+    heads = (2 * d + 1) * outputs
     parameters = (
-        stack.parameters + (MAX_CLASS + 1) * config.d_species + (inputs + 1) * 2 * d + enter[0] + config.n_aux * 2 * d
+        stack.parameters + classes * config.d_species + (inputs + 1) * 2 * d + enter[0] + config.n_aux * 2 * d
         + (special + waves) * 2 * d + 2 * d + heads + leave[0] + 2 * config.n_channels + config.wave_embedding * waves * 2 * d
     )
-    real = 4.0 * d * inputs + 4.0 * d * (6 + classes)  # global map, lattice and species heads
+    real = 4.0 * d * inputs + 4.0 * d * outputs  # global map, lattice and species heads
     forward = stack.forward + real + waves * (enter[1] + leave[1])
     backward = stack.backward + 2 * real + waves * (enter[1] + 2 * leave[1])  # coefficients themselves need no gradient
     kept = stack.activations + 8 * d * (2 * special + waves) + 6 * 8 * config.n_channels
     return NetworkCost(parameters, forward, backward, kept, stack.operations + 60)
 
 
+def _condition_cost(config: ConditionConfig | None, n_tokens: int, d_model: int) -> tuple[int, float]:
+    """Parameters of the network that tells conditions, and FLOP of a forward pass for one sample."""
+    if config is None:
+        return 0, 0.0
+    classes = config.max_atomic_number + 1 + config.max_count + 1 + MAX_SLOTS * config.max_count + 1 + len(SYSTEMS) + 1 + 231
+    widths = (config.n_inputs, config.d_hidden, config.d_hidden, n_tokens * 2 * d_model)
+    products = sum(a * b for a, b in pairwise(widths))
+    return classes * config.d_embedding + products + sum(widths[1:]), 2.0 * products
+
+
 def diffuser_cost(config: DiffuserConfig, *, half_precision: bool = False, checkpointing: bool = False) -> NetworkCost:
     """Cost of the diffuser for one sample (paper 4.2, H); it modulates everything, whatever the toggles."""
     shape = TransformerConfig(**{**vars(config.transformer), "rms_bias": True, "mlp_bias": True, "head_scale": True})
     d, n, rung = shape.d_model, config.n_ladder_tokens, config.ladder_shape[2]
-    tokens = n + _token_count(config.scratch_bpd, config.scratch_truncation, config.scratch_tokens)
-    stack = _stack(shape, shape.n_layers, tokens, n, 3, half_precision, checkpointing)
+    special = n + (config.conditions is not None)
+    tokens = special + _token_count(config.scratch_bpd, config.scratch_truncation, config.scratch_tokens)
+    stack = _stack(shape, shape.n_layers, tokens, special, 3, half_precision, checkpointing)
+    told, told_forward = _condition_cost(config.conditions, special, d)
     enter = _linear(rung * (1 + config.self_conditioning), d) if config.token_maps else (0, 0.0)
     leave = _linear(d, rung)
     maps = n if config.token_maps else 1
-    parameters = stack.parameters + tokens * 2 * d + 2 * d + maps * leave[0] + n * enter[0]
-    forward = stack.forward + n * (enter[1] + leave[1])
-    backward = stack.backward + n * (enter[1] + 2 * leave[1])  # the noisy ladder itself needs no gradient
+    parameters = stack.parameters + tokens * 2 * d + 2 * d + maps * leave[0] + n * enter[0] + told
+    forward = stack.forward + n * (enter[1] + leave[1]) + told_forward
+    backward = stack.backward + n * (enter[1] + 2 * leave[1]) + 2 * told_forward  # the noisy ladder itself needs no gradient
     kept = stack.activations + 8 * d * tokens + 8 * n * (3 * d + 4 * rung)
     return NetworkCost(parameters, forward, backward, kept, stack.operations + 60)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'record_run', 'training_crystals', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -26,14 +26,17 @@ from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import RecipeError
 from ..files import RunDirectory, remove_leftovers, writable_folder, write_json
 from ..model.autoencoder import Autoencoder
+from ..model.composition import CompositionModel
+from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..representation.basis import FourierBasis
 from ..threads import available_cores, limited_threads
 from .cost import cost, print_cost, readable_bytes
 from .distributed import is_main_process, layout, make_fabric
+from .known import training_conditions
 from .machines import installed_memory
 from .monitor import Monitor
-from .stages import AutoencoderTraining, DiffuserTraining
+from .stages import AutoencoderTraining, CompositionTraining, DiffuserTraining
 from .trainer import Stage, Trainer
 
 # %% ../../nbs/api/training/07_fit.ipynb #10ea2e5b
@@ -71,7 +74,16 @@ def training_crystals(
             raise RecipeError("no training crystal has an e_above_hull low enough to fine-tune on; prepare the corpus "
                               "with --hull, or leave fine_tune out")
     basis = FourierBasis(recipe.autoencoder.model.bpd, recipe.autoencoder.model.truncation)
-    return CrystalDataset(samples, basis, recipe.autoencoder.grid)
+    return CrystalDataset(samples, basis, recipe.autoencoder.grid, recipe.autoencoder.model.max_atomic_number)
+
+
+def conditions_of(recipe: Recipe, corpus: Any, keep: Callable[[Any], bool] | None = None) -> Conditions | None:
+    """What a conditioned diffuser can be told of the training crystals; None for one that is told nothing."""
+    told = None if recipe.diffuser is None else recipe.diffuser.model.conditions
+    if told is None:
+        return None
+    samples = corpus.split("train") if hasattr(corpus, "split") else corpus
+    return training_conditions([sample for sample in samples if keep is None or keep(sample)], told.max_count)
 
 
 def run_directory(directory: Path | str, recipe: Recipe) -> RunDirectory:
@@ -124,7 +136,8 @@ def fit_diffuser(
     run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
     with limited_threads(recipe.channels):
         crystals = training_crystals(corpus, recipe)
-        stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), crystals, fabric)
+        known = conditions_of(recipe, corpus)
+        stage = DiffuserTraining(recipe, recipe.diffuser, load_autoencoder(run.weights), crystals, fabric, known=known)
         trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
         record_run(run, recipe, corpus, trainer)
         if not trainer.run():
@@ -154,12 +167,33 @@ def fine_tune(
                     guide_at=0.0, guidance=1.0)
     trained, _ = load_diffuser(weights)
     with limited_threads(recipe.channels):
-        stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained)
+        known = conditions_of(recipe, corpus, low)
+        stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained, known)
         trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
         record_run(run, recipe, corpus, trainer)
         if not trainer.run():
             return None
     return stage.averaged(), stage.schedule.cpu()
+
+# %% ../../nbs/api/training/07_fit.ipynb #f800e39c
+def fit_composition(
+    recipe: Recipe, corpus: Any, directory: Path | str, *, fabric: Fabric | None = None, progress: bool = True,
+    callback: Callable[[Stage, int], None] | None = None,
+) -> CompositionModel | None:
+    """Train the model of compositions that a conditioned generator asks for (ours); None when it was stopped.
+
+    Raises as `fit_autoencoder`.
+    """
+    known = conditions_of(recipe, corpus)
+    if known is None or recipe.composition is None:
+        raise RecipeError(f"recipe {recipe.name} has no model of compositions; choose one with diffuser.model.conditions and "
+                          "composition")
+    run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
+    with limited_threads(recipe.channels):
+        stage = CompositionTraining(recipe, known, fabric)
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        return stage.averaged() if trainer.run() else None
 
 # %% ../../nbs/api/training/07_fit.ipynb #7d8e6175
 def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: Any) -> bool:
@@ -167,6 +201,8 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
     done = fit_autoencoder(recipe, corpus, directory, **options) is not None
     if done and recipe.diffuser is not None:
         done = fit_diffuser(recipe, corpus, directory, **options) is not None
+    if done and recipe.composition is not None:
+        done = fit_composition(recipe, corpus, directory, **options) is not None
     return done
 
 

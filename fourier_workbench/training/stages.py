@@ -9,20 +9,22 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from ..checkpoints import save_autoencoder, save_diffuser
+from ..checkpoints import save_autoencoder, save_composition, save_diffuser
 from ..config.schema import AutoencoderLoss, DiffuserStage, Recipe
 from ..data.batches import CrystalDataset
 from ..diffusion.noise import InformationMatchedSchedule, radial_laplace
 from ..errors import RecipeError
 from ..files import RunDirectory
 from ..model.autoencoder import Autoencoder
+from ..model.composition import CompositionModel
+from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.ladder import channels_at
 from ..model.layers import to_complex, to_real
-from ..randomness import keyed_generator
+from ..randomness import keyed_generator, keyed_integers
 from ..representation.grid_symmetry import metric_strain
 from ..representation.lattice import log_to_lattice
 from .latents import LatentCache
@@ -31,7 +33,7 @@ from .optimisation import OptimisedModel
 from .trainer import BatchOrder
 
 # %% auto #0
-__all__ = ['local_share', 'random_state', 'lattice_strain', 'AutoencoderTraining', 'DiffuserTraining']
+__all__ = ['local_share', 'random_state', 'lattice_strain', 'AutoencoderTraining', 'DiffuserTraining', 'CompositionTraining']
 
 # %% ../../nbs/api/training/05_stages.ipynb #b59edb85
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -177,6 +179,7 @@ class DiffuserTraining(OptimisedModel):
         autoencoder: Autoencoder,  # trained; encodes the crystals
         crystals: CrystalDataset, fabric: Fabric, name: str = "diffuser",
         start: Diffuser | None = None,  # trained; its weights and τ are where fine-tuning starts
+        known: Conditions | None = None,  # of the crystals; what a conditioned diffuser is told
     ):
         self.recipe, self.name, self.stage, self.seed, self.steps = recipe, name, stage, recipe.seed, stage.steps
         self.latents = LatentCache(autoencoder.to(fabric.device), crystals.to(fabric.device), recipe, fabric)
@@ -190,6 +193,9 @@ class DiffuserTraining(OptimisedModel):
         self.scaled = start is not None  # whether τ is known
         self.schedule = InformationMatchedSchedule(model.tau, autoencoder.log_sigma.cpu()).to(fabric.device)
         super().__init__(model.to(fabric.device), stage.optimiser, stage.ema, fabric, recipe.engine)
+        if stage.model.conditions is not None and known is None:
+            raise RecipeError("the diffuser is to be told conditions, and there are none; give those of the crystals")
+        self.known = known if stage.model.conditions is not None else None
         self.order = BatchOrder(len(crystals), stage.batch_size, recipe.seed)
         self.network = fabric.setup_module(model)
         self.guide: dict[str, Shaped[Tensor, "..."]] | None = None  # averaged weights after `guide_steps`
@@ -206,11 +212,12 @@ class DiffuserTraining(OptimisedModel):
         mean = self.latents.at(index, epoch)
         c, s = self.schedule.coefficients(phi)
         x = c * mean + s * noise
+        told = self.told(step, index)
         previous = None
         if self.stage.model.self_conditioning and step % 2 == 0:  # every other step a first estimate conditions the second
             with torch.no_grad():
-                previous = self.network(x, phi, c, s, None).mean
-        estimate = self.network(x, phi, c, s, previous)
+                previous = self.network(x, phi, c, s, None, told).mean
+        estimate = self.network(x, phi, c, s, previous, told)
         tau, on = self.model.tau, self.model.selector
         loss = rmse = noise_rmse(estimate.noise, noise, tau, on)
         if self.stage.target == "velocity":
@@ -228,6 +235,14 @@ class DiffuserTraining(OptimisedModel):
             for buffer in (self.model.tau, self.schedule.tau, self.average.state["tau"]):
                 buffer.copy_(self.latents.tau)
             self.scaled = True
+
+    def told(self, step: int, index: Int64[Tensor, " b"]) -> Conditions | None:
+        """What the diffuser is told of the crystals at `index`: nothing of some, not everything of others."""
+        if self.known is None:
+            return None
+        u = keyed_integers(1 << 24, index.cpu(), 4, seed=self.seed, epoch=step, stream=4) / (1 << 24)
+        composition, system, group = ((u[:, 0, None] >= self.stage.untold) & (u[:, 1:] >= self.stage.untold_part)).unbind(1)
+        return self.known.at(index.cpu()).keep(composition, system, group).to(self.fabric.device)
 
     def sample_noise(self, step: int, n: int) -> tuple[Tensor, Tensor]:
         """Noise levels, one or `n`, and noise of a step; functions of the step alone."""
@@ -266,3 +281,43 @@ class DiffuserTraining(OptimisedModel):
             guide.load_state_dict(self.guide)
             save_diffuser(directory.weights, guide.eval(), self.schedule, {**about, "steps": self.guide_steps}, "guide")
         save_diffuser(directory.weights, self.averaged(), self.schedule, {**about, "steps": self.steps})
+
+# %% ../../nbs/api/training/05_stages.ipynb #61d419ec
+class CompositionTraining(OptimisedModel):
+    """Stage three: learn which compositions there are (ours)."""
+
+    name = "composition"
+
+    def __init__(self, recipe: Recipe, known: Conditions, fabric: Fabric):
+        if recipe.composition is None:
+            raise RecipeError(f"recipe {recipe.name} has no composition; choose another")
+        self.recipe, self.stage, self.seed, self.steps = recipe, recipe.composition, recipe.seed, recipe.composition.steps
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + 2)
+            model = CompositionModel(self.stage.model)
+        model.group_frequency.copy_(torch.bincount(known.space_group, minlength=231)[1:] / len(known.space_group))
+        super().__init__(model.to(fabric.device), self.stage.optimiser, 0.0, fabric, recipe.engine)
+        self.known, self.order = known.to(fabric.device), BatchOrder(len(known.space_group), self.stage.batch_size, recipe.seed)
+        self.network = fabric.setup_module(model)
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One step on this process's share of a batch."""
+        index, _ = self.order.at(step)
+        share, weight = local_share(self.fabric, len(index))
+        loss = -self.network(self.known.at(index[share].to(self.fabric.device))).mean()
+        rate = self.optimise(loss * weight, step, self.steps)
+        return {"loss": loss.detach(), "lr": rate, "grad_norm": self.grad_norm}
+
+    def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
+        """As `OptimisedModel`."""
+        tensors, meta = super().state()
+        return tensors, meta | {"random": random_state(self.seed, 3, self.steps, self.order)}
+
+    def averaged(self) -> CompositionModel:
+        """The trained model, in evaluation mode."""
+        return self.average.fill(CompositionModel(self.stage.model))
+
+    def finish(self, directory: RunDirectory) -> None:
+        """Write the weights."""
+        about = {"steps": self.steps, "recipe": json.loads(self.recipe.to_json())}
+        save_composition(directory.weights, self.averaged(), about)

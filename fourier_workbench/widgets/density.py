@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..crystal import Crystal, pretty_formula
 from ..generation.samples import SampleResult
-from ..representation.basis import FourierBasis
+from ..representation.basis import HEAVIEST, FourierBasis
 from ..representation.coefficients import FourierCrystals, density, snap
 from ..representation.encode import encode
 from ..representation.grid_symmetry import GridSymmetry
@@ -82,10 +82,9 @@ def same_nodes(a: Crystal | None, b: Crystal, grid: int) -> bool:
 def encode_one(crystal: Crystal, bpd: int, grid: int = 48) -> tuple[FourierCrystals, FourierBasis]:
     """The crystal's coefficients and their basis. Raises `ViewError` with the remedy for a crystal that cannot be encoded."""
     basis = FourierBasis(bpd)
-    fourier = encode([crystal], basis, grid)
+    fourier = encode([crystal], basis, grid, max_atomic_number=HEAVIEST)
     remedy = {"collision": "two atoms of one species share a grid node: use a finer grid, or check for duplicate atoms",
-              "too_many_species": "it has more than six species, the paper's limit",
-              "element": "an element lies beyond bismuth (Z = 83)"}
+              "too_many_species": "it has more than six species, the paper's limit"}
     if fourier.reasons and fourier.reasons[0]:
         raise ViewError(f"{crystal.formula} cannot be encoded: {remedy.get(fourier.reasons[0], fourier.reasons[0])}")
     return fourier, basis

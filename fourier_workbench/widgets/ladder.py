@@ -79,7 +79,7 @@ def mean_ladders(
     autoencoder: Autoencoder, crystals: Sequence[Crystal], grid: int = 24
 ) -> tuple[list[Crystal], Complex64[Tensor, "B C"]]:
     """The crystals that can be encoded, and their mean ladders μ. Raises `ViewError` when none can."""
-    fourier = encode(list(crystals), autoencoder.basis, grid)
+    fourier = encode(list(crystals), autoencoder.basis, grid, max_atomic_number=autoencoder.config.max_atomic_number)
     good = [i for i, reason in enumerate(fourier.reasons or ()) if reason is None]
     if not good:
         raise ViewError(f"none of the {len(crystals)} crystals can be encoded on a grid of {grid}; give others, or a finer grid")

@@ -16,7 +16,7 @@ import traitlets
 from jaxtyping import Float, Float32, Int64
 
 from ..crystal import Crystal, pretty_formula
-from ..representation.basis import FourierBasis
+from ..representation.basis import HEAVIEST, FourierBasis
 from ..representation.coefficients import FourierCrystals, snap
 from ..representation.encode import encode
 from ..representation.grid_symmetry import GridSymmetry, metric_strain
@@ -159,7 +159,7 @@ def trace_recovery(
     """Recover `source` with a trace. Raises `ViewError` with the remedy where there is nothing to trace."""
     basis, lattice = FourierBasis(9) if basis is None else basis, None
     if isinstance(source, Crystal):
-        source, index = encode([source.right_handed()], basis, grid), 0
+        source, index = encode([source.right_handed()], basis, grid, max_atomic_number=HEAVIEST), 0
     if isinstance(source, FourierCrystals):
         if not 0 <= index < len(source):
             raise ViewError(f"no crystal {index}: the batch holds {len(source)}, counted from 0")

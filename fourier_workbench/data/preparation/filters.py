@@ -39,9 +39,9 @@ def f_block(crystal: Crystal) -> str | None:
     return "f_block" if F_BLOCK.intersection(crystal.species) else None
 
 
-def heavy_element(crystal: Crystal) -> str | None:
-    """`heavy_element` when an atomic number exceeds 83, the last class of the model (paper C)."""
-    return "heavy_element" if crystal.species[-1] > MAX_CLASS else None
+def heavy_element(crystal: Crystal, largest: int = MAX_CLASS) -> str | None:
+    """`heavy_element` when an atomic number exceeds `largest`, the last class of the model (83 in the paper, C)."""
+    return "heavy_element" if crystal.species[-1] > largest else None
 
 
 def too_many_species(crystal: Crystal) -> str | None:
@@ -62,12 +62,13 @@ def too_close(crystal: Crystal, minimum: float = 0.5) -> str | None:
 
 def paper_filters(
     max_sites: int | None = None,  # limit of atoms in a cell
-    elements: Literal["paper", "all"] = "paper",  # "all" keeps noble gases and the f-block up to bismuth
+    elements: Literal["paper", "all"] = "paper",  # "all" keeps noble gases and the f-block
+    max_atomic_number: int = MAX_CLASS,
 ) -> tuple[Filter, ...]:
     """The filters of one crystal in App. A, the cheap ones first."""
     size = (partial(too_large, max_sites=max_sites),) if max_sites else ()
     excluded = (f_block, noble_gas) if elements == "paper" else ()
-    return (*excluded, heavy_element, too_many_species, *size, too_close)
+    return (*excluded, partial(heavy_element, largest=max_atomic_number), too_many_species, *size, too_close)
 
 
 def first_reason(crystal: Crystal, filters: Sequence[Filter]) -> str | None:
@@ -134,11 +135,13 @@ def recoverability(
     return [known[pattern] for pattern in patterns]
 
 # %% ../../../nbs/api/data/preparation/08_filters_duplicates_splits.ipynb #92aed550
-def recoverable_cells(crystals: Sequence[Crystal], basis: FourierBasis, grid: int) -> list[Crystal | None]:
+def recoverable_cells(
+    crystals: Sequence[Crystal], basis: FourierBasis, grid: int, max_atomic_number: int = MAX_CLASS
+) -> list[Crystal | None]:
     """For each crystal the first sheared cell in which it is recovered, atoms on nodes; None where none of them helps."""
     if not crystals:
         return []
-    found = encode_sheared(crystals, basis, grid)
+    found = encode_sheared(crystals, basis, grid, max_atomic_number)
     shears = np.asarray(found.shears)
     same = (shears == np.eye(3, dtype=np.int64)).all((1, 2))
     return [None if unmoved else sheared(_snapped(crystal.right_handed(), grid), shear)

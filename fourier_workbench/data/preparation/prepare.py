@@ -54,7 +54,7 @@ from fourier_workbench.data.storage import (
 )
 from ...errors import CorpusError, CrystalError
 from ...files import claim_folder, write_json
-from ...representation.basis import FourierBasis, check_grid
+from ...representation.basis import MAX_CLASS, FourierBasis, check_grid
 from ...representation.recovery.recover import Method
 
 # %% ../../../nbs/api/data/preparation/09_prepare.ipynb #d9edb79e
@@ -81,6 +81,7 @@ class _Options:
     shear: bool = False
     hull: str | None = None
     elements: Literal["paper", "all"] = "paper"
+    max_atomic_number: int = MAX_CLASS
 
     @property
     def basis(self) -> FourierBasis:
@@ -102,7 +103,8 @@ def _try_other_cells(
     """Samples and reasons, the unrecoverable ones in another cell of their lattice where one helps."""
     lost = [i for i, reason in enumerate(reasons) if reason == "unrecoverable"]
     samples, left = list(kept), list(reasons)
-    for i, crystal in zip(lost, recoverable_cells([kept[i].crystal for i in lost], options.basis, options.grid), strict=True):
+    others = recoverable_cells([kept[i].crystal for i in lost], options.basis, options.grid, options.max_atomic_number)
+    for i, crystal in zip(lost, others, strict=True):
         if crystal is not None:
             samples[i], left[i] = kept[i]._replace(crystal=crystal, properties={**kept[i].properties, "sheared": True}), None
     return samples, left
@@ -112,7 +114,7 @@ def _filter_part(part: Part, number: int, work: Path, options: _Options) -> None
     """Read one part; write the crystals that are kept and the entries that are rejected."""
     rejected: list[tuple[str, str, str, int | None]] = []
     kept: list[Sample] = []
-    filters = paper_filters(options.max_sites, options.elements)
+    filters = paper_filters(options.max_sites, options.elements, options.max_atomic_number)
     for sample in read_part(part, lambda name, reason, detail: rejected.append((name, reason, detail, None))):
         try:
             crystal = _reduce_cell(sample.crystal.right_handed(), options.cell)
@@ -195,7 +197,8 @@ def _finish(out: Path, shards: int, manifest: dict, options: _Options) -> None:
             write_json(temporary, content)
 
 # %% ../../../nbs/api/data/preparation/09_prepare.ipynb #05e4512a
-_OLDER = {"shear": False, "hull": None, "elements": "paper"}  # options that corpora of earlier versions do not name
+# options that corpora of earlier versions do not name
+_OLDER = {"shear": False, "hull": None, "elements": "paper", "max_atomic_number": MAX_CLASS}
 
 
 def _manifest(source: Source, options: _Options) -> dict:
@@ -305,7 +308,8 @@ def prepare_corpus(
     recovery: Method | None = "robust",  # method of the recoverability test; None skips it
     shear: bool = False,  # keep an unrecoverable crystal in another cell of its lattice where that helps; property `sheared`
     hull: str | Path | None = None,  # table of `immutable_id` and `dft_hull` (eV an atom): Parquet, a folder, or hf:OWNER/NAME
-    elements: Literal["paper", "all"] = "paper",  # "all": all up to bismuth
+    elements: Literal["paper", "all"] = "paper",  # "all": noble gases and the f-block too
+    max_atomic_number: int = MAX_CLASS,  # crystals with heavier elements are rejected; 83 is the paper's
     progress: bool = True,
 ) -> Corpus:
     """Filter, deduplicate and split a source into a corpus (paper 6.1, App. A).
@@ -314,7 +318,7 @@ def prepare_corpus(
     arguments, and a finished corpus is opened. Raises `SourceError` for a source that cannot be read and `CorpusError` when
     `out_dir` holds something else or a worker dies.
     """
-    check_arguments(CorpusError, workers=workers)
+    check_arguments(CorpusError, workers=workers, max_atomic_number=max_atomic_number)
     check_options(CorpusError, max_sites=max_sites, limit=limit)
     check_grid(grid, basis)
     for name, value, allowed in (("cell", cell, ("given", "niggli", "standard")), ("split", split, ("formula", "paper", "given")),
@@ -322,7 +326,7 @@ def prepare_corpus(
         if value not in allowed:
             raise CorpusError(f"{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
     options = _Options(basis.bpd, basis.truncation, grid, cell, deduplicate, split, max_sites, limit, recovery, shear,
-                       None if hull is None else check_hull(hull), elements)
+                       None if hull is None else check_hull(hull), elements, max_atomic_number)
     out, opened = Path(out_dir).expanduser(), open_source(source, _PART_SIZE).head(limit)
     manifest = _manifest(opened, options)
     if not _is_finished(out, manifest):
