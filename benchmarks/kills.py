@@ -5,7 +5,8 @@
     python benchmarks/kills.py prepare --source FILE.parquet --limit 20000
 
 Each command runs once undisturbed. Then it is started again and again on another folder and gets SIGKILL at a moment drawn
-uniformly from the time that the first run took, as often as asked; the last start is left alone. Compared are the bytes of all
+uniformly from the time that the first run took, as often as asked; a start that ends before its kill is compared, and the
+folder begun anew; the last start is left alone. Compared are the bytes of all
 files that belong to the result (of a training its weights and checkpoints; files that hold times of day are left out).
 Printed are the seconds undisturbed and of the last start, which shows how much the earlier ones left to do, whether the results
 are equal, finished units that a kill lost (parts of a corpus, steps in checkpoints, chunks of samples, outcomes in the journal),
@@ -17,11 +18,13 @@ import hashlib
 import json
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -67,26 +70,31 @@ def trial(command: Callable[[Path], list[str]], progress: Callable[[Path], int],
     began = time.perf_counter()
     subprocess.run(command(folder / "undisturbed"), check=True, capture_output=True)
     took = time.perf_counter() - began
-    moments, outcomes, longest, lost = random.Random(seed), [], 0.0, 0
-    for _ in range(kills):
+    moments, longest, killed, lost, same = random.Random(seed), 0.0, 0, 0, True
+    whole = digests(folder / "undisturbed")
+    while killed < kills:
         before = progress(folder / "killed")
         process = psutil.Popen(command(folder / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.perf_counter() + moments.uniform(0, took)
         while time.perf_counter() < deadline and process.poll() is None:
             time.sleep(0.01)
-        children = process.children(recursive=True) if process.is_running() else []
-        outcomes.append("ended before" if process.poll() is not None else "killed")
-        process.kill()
+        if process.poll() is not None:  # it was faster: compare, and begin anew
+            same = same and process.returncode == 0 and digests(folder / "killed") == whole
+            shutil.rmtree(folder / "killed")
+            continue
+        children, killed = process.children(recursive=True), killed + 1
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
         process.wait()
         longest = max(longest, outlived(children))
-        if digests(folder / "killed") != digests(folder / "undisturbed"):  # what a finished result needs no more is removed
+        if digests(folder / "killed") != whole:  # what a finished result needs no more is removed
             lost += max(0, before - progress(folder / "killed"))
     began = time.perf_counter()
     last = subprocess.run(command(folder / "killed"), capture_output=True, text=True, check=False)
     final = time.perf_counter() - began
-    return {"kills": outcomes.count("killed"), "undisturbed_s": round(took, 1), "last_start_s": round(final, 1),
-            "exit": last.returncode, "same": digests(folder / "undisturbed") == digests(folder / "killed"),
-            "finished_units_lost": lost, "outlived_s": round(longest, 2), "error": last.stderr.strip()[-200:]}
+    return {"kills": killed, "undisturbed_s": round(took, 1), "last_start_s": round(final, 1), "exit": last.returncode,
+            "same": same and whole == digests(folder / "killed"), "finished_units_lost": lost, "outlived_s": round(longest, 2),
+            "error": last.stderr.strip()[-200:]}
 
 
 def main() -> None:
