@@ -103,6 +103,8 @@ def test_filters_stand_alone():
     assert first_reason(Crystal(cell, [18], [[0, 0, 0]]), paper_filters()) == "noble_gas"
     every = [first_reason(Crystal(cell, [z], [[0, 0, 0]]), paper_filters(elements="all")) for z in range(1, 104)]
     assert every == [None] * 83 + ["heavy_element"] * 20
+    whole = paper_filters(elements="all", max_atomic_number=103)
+    assert [first_reason(Crystal(cell, [z], [[0, 0, 0]]), whole) for z in (84, 103, 104)] == [None, None, "heavy_element"]
     assert first_reason(Crystal(np.diag([0.4, 4, 4]), [26], [[0, 0, 0]]), paper_filters()) == "too_close"  # its own image
     assert first_reason(Crystal(cell, [26, 26], [[0, 0, 0], [0.13, 0, 0]]), paper_filters()) is None
     assert first_reason(Crystal(cell, [26, 26], [[0, 0, 0], [0.12, 0, 0]]), paper_filters()) == "too_close"

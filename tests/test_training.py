@@ -12,18 +12,21 @@ import numpy as np
 import pytest
 import torch
 
-from fourier_workbench.checkpoints import load_checkpoint
+from fourier_workbench.checkpoints import check_recipe, load_checkpoint
 from fourier_workbench.config.recipes import laptop
-from fourier_workbench.config.schema import FineTuneStage, Recipe
+from fourier_workbench.config.schema import CompositionStage, FineTuneStage, Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import Corpus, prepare_corpus
 from fourier_workbench.data.batches import CrystalDataset
 from fourier_workbench.diffusion import LadderNoise, denoiser, get_sampler, noise_levels, sample_generators
-from fourier_workbench.errors import CheckpointError, RecipeError
+from fourier_workbench.errors import CheckpointError, CorpusError, RecipeError
 from fourier_workbench.files import RunDirectory
+from fourier_workbench.generation import load_generator
 from fourier_workbench.model import Autoencoder
+from fourier_workbench.model.composition import CompositionConfig
+from fourier_workbench.model.conditions import ConditionConfig
 from fourier_workbench.model.execution import ExecutionConfig
-from fourier_workbench.representation import FourierBasis
+from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training import fit, fit_autoencoder, load_autoencoder, load_diffuser, override
 from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.stages import lattice_strain
@@ -207,3 +210,39 @@ def test_the_strain_of_decoded_cells_counts_shapes_not_sizes(corpus):
 def replace_lattice(decoded, lattice):
     """`decoded` with another lattice."""
     return decoded._replace(lattice=lattice.float())
+
+
+def test_a_conditioned_run_trains_all_three_stages_and_samples_what_it_asked_for(corpus, tmp_path):
+    base = tiny()
+    told = replace(base.diffuser.model, conditions=ConditionConfig(max_atomic_number=103))
+    recipe = override(base, autoencoder__model__max_atomic_number=103, diffuser__model=told, diffuser__guide_at=0.5,
+                      diffuser__guidance=1.5, composition=CompositionStage(
+                          CompositionConfig(d_hidden=16, max_atomic_number=103), steps=10, batch_size=16))
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert fit(recipe, corpus, tmp_path / "run", progress=False)
+    generator = load_generator(tmp_path / "run")
+    assert generator.max_atomic_number == 103 and generator.composer is not None
+    result = generator.sample(4, seed=3, steps=4, progress=False)
+    again = generator.sample(2, seed=3, steps=4, first=2, batch_size=1, progress=False)
+    table = result.table
+    assert table["asked"].notna().all() and torch.equal(again.asked.counts, result.asked.counts[2:])
+    for crystal, row in zip(result.crystals, table.itertuples(), strict=True):
+        assert row.met == (crystal is not None), "recovery keeps to the composition, or rejects"
+        assert crystal is None or crystal.formula == row.asked
+    plain = generator.sample(2, seed=3, steps=4, compositions="open", progress=False)
+    assert plain.asked is None and "asked" not in plain.table
+    with pytest.raises(CheckpointError, match="composition"):
+        check_recipe(tmp_path / "run" / "weights", override(recipe, composition__model__d_hidden=8))
+
+
+def test_elements_beyond_the_model_are_refused_with_the_remedy(tmp_path):
+    uranium = Crystal(4 * np.eye(3), [92], [[0, 0, 0]])
+    assert encode([uranium], FourierBasis(3), 24).reasons == ("element",)
+    heavy = encode([uranium], FourierBasis(3), 24, max_atomic_number=103)
+    assert heavy.reasons == (None,) and heavy.species[0].tolist() == [92, 0, 0, 0, 0, 0]
+    with pytest.raises(CorpusError, match="largest atomic number here is 83"):
+        fit_autoencoder(override(tiny(2), diffuser=None), [uranium] * 8, tmp_path / "run", progress=False)
+    recipe = override(tiny(2), diffuser=None, autoencoder__model__max_atomic_number=103)
+    assert fit_autoencoder(recipe, [uranium] * 8, tmp_path / "heavy", progress=False) is not None
+    back = load_generator(tmp_path / "heavy").reconstruct([uranium])
+    assert back.decoded.species_logits.shape == (1, 6, 104)
