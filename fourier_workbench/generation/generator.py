@@ -41,8 +41,9 @@ from ..threads import limited_threads
 
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'told_composition',
-           'decode_crystals', 'split_range', 'Generator', 'require', 'widest', 'draw_ladders', 'draw_accepted',
-           'draw_conditions', 'ladder_noise', 'guided_denoiser', 'shipped', 'load_generator']
+           'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'fitting_batch', 'require', 'widest',
+           'draw_ladders', 'draw_accepted', 'draw_conditions', 'ladder_noise', 'guided_denoiser', 'shipped',
+           'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -125,17 +126,14 @@ class Generator:
 
     @property
     def max_strain(self) -> float:
-        """Strain within which the cells of decoded crystals follow their atoms: three times the decoder's own, at most 0.2.
-
-        Two axes that ought to be equal may be off in opposite directions, and samples have the diffuser's error besides.
-        """
+        """Strain within which the cells of decoded crystals follow their atoms: three times the decoder's own, at most 0.2."""
+        # two axes that ought to be equal may be off in opposite directions, and samples have the diffuser's error besides
         return min(MOST_STRAIN, 3 * float(self.autoencoder.lattice_strain)) or UNMEASURED_STRAIN
 
     def strain_limit(self, recovery: RecoveryOptions) -> float | None:
         """The largest strain that `recovery` allows; None without symmetry."""
-        if not recovery.symmetry:
-            return None
-        return self.max_strain if recovery.max_strain is None else recovery.max_strain
+        own = self.max_strain if recovery.max_strain is None else recovery.max_strain
+        return own if recovery.symmetry else None
 
     @property
     def device(self) -> torch.device:
@@ -169,22 +167,20 @@ class Generator:
         """
         check_arguments(RecipeError, LIMITS | {"steps": Whole(1, 10**5)}, n=n, seed=seed, steps=steps, first=first)
         check_options(RecipeError, batch_size=batch_size, guidance=guidance, accept=accept)
-        tokens = 8192 if self.diffuser is None else len(self.diffuser.network.tokens)
-        size = min(256, max(1, 8192 // tokens)) if batch_size is None else batch_size
+        size = fitting_batch(self) if batch_size is None else batch_size
         _, weight = guided_denoiser(self, guidance)
 
         def draw(start: int, count: int) -> SampleResult:
             batches = [range(start + part.start, start + part.stop) for part in split_range(count, size)]
-            told = draw_conditions(self, seed, range(start, start + count)) if compositions == "first" else None
-            ladders, trajectory = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress, told)
-            result = self.decode(ladders, recovery, seed=seed, indices=range(start, start + count), kind="sample", told=told)
-            return replace(result, trajectory=trajectory)
+            numbers = range(start, start + count)
+            told = draw_conditions(self, seed, numbers) if compositions == "first" else None
+            ladders, way = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress, told)
+            return replace(self.decode(ladders, recovery, seed=seed, indices=numbers, kind="sample", told=told), trajectory=way)
 
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
-        return replace(result, settings={
-            "n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
-            "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery),
-            **({} if self.composer is None else {"compositions": compositions})})
+        about = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
+                 "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery)}
+        return replace(result, settings=about | ({} if self.composer is None else {"compositions": compositions}))
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
@@ -226,18 +222,29 @@ class Generator:
         """Mean ladders of crystals; raises `RecipeError` naming the first that cannot be encoded."""
         parts = []
         for start in range(0, len(crystals), batch_size):
-            part = crystals[start : start + batch_size]
-            fourier = encode(part, self.autoencoder.basis, self.grid, max_atomic_number=self.max_atomic_number)
-            for i, reason in enumerate(fourier.reasons or ()):
-                if reason is not None:
-                    raise RecipeError(f"crystal {start + i} ({crystals[start + i].formula}) cannot be encoded on a grid of "
-                                      f"{self.grid}: {reason}; leave it out")
-            arrays = fourier.lattice.float(), fourier.species, fourier.coefficients
+            arrays = encoder_inputs(self, crystals[start : start + batch_size], start)
             with limited_threads(widest(self)):
                 parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #254ce6bc
+def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Lattice, species and coefficients of crystals `first`, …; raises `RecipeError` for one that cannot be encoded."""
+    grid = generator.grid
+    fourier = encode(crystals, generator.autoencoder.basis, grid, max_atomic_number=generator.max_atomic_number)
+    for i, reason in enumerate(fourier.reasons or ()):
+        if reason is not None:
+            raise RecipeError(f"crystal {first + i} ({crystals[i].formula}) cannot be encoded on a grid of {grid}: {reason}; "
+                              "leave it out")
+    return fourier.lattice.float(), fourier.species, fourier.coefficients
+
+
+def fitting_batch(generator: Generator) -> int:
+    """Samples that are drawn together: as many as fit in about 8192 tokens."""
+    tokens = 8192 if generator.diffuser is None else len(generator.diffuser.network.tokens)
+    return min(256, max(1, 8192 // tokens))
+
+
 def require(generator: Generator, part: Part | None, missing: str) -> Part:
     """`part`, or a `CheckpointError` that says the generator holds no `missing`."""
     if part is None:
