@@ -158,6 +158,7 @@ def sample(
     guidance: float | None = None, batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
     symmetry: bool = True, max_strain: float | None = None, accept: float | None = None,
+    compositions: Literal["first", "open"] = "first",  # drawn first, where the model can, or left to the diffuser
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
 ) -> None:
     """Generate crystals with a trained model, or with one that comes with the package."""
@@ -167,11 +168,15 @@ def sample(
 
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
+    recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain)
     result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
-                           recovery=RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain), formats=formats)
+                           compositions=compositions, recovery=recovery, formats=formats)
     paths, table = result.paths, result.table
     kept = result.funnel["kept"]
     print(f"{len(table)} sampled, {kept} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
+    if "met" in table:
+        met, untold = int(table["met"].sum()), int(table["decoded_as_asked"].sum())
+        print(f"  composition asked for: {met} have it, {untold} decode to it untold")
     if accept is not None:
         print(f"  residual at most {accept:g}: {kept} of {len(table)} accepted, {kept / len(table):.1%}")
     if symmetry:
