@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'library_comments', 'command', 'prepare', 'train', 'sample', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
+__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'command', 'prepare', 'train', 'sample', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
@@ -52,7 +52,7 @@ def argument_comments(
     return {name: comments[line] for name, line in ends.items() if line in comments}
 
 
-def library_comments(place: str) -> dict[str, str]:
+def comments_beside(place: str) -> dict[str, str]:
     """Comments behind the arguments of a function, method or dataclass, such as `generation.generator:Generator.sample`."""
     module, _, path = place.partition(":")
     source = PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def command(*places: str) -> Callable[[Callable[..., None]], Callable[..., None]
     def register(function: Callable[..., None]) -> Callable[..., None]:
         found: dict[str, str] = {}
         for place in (*reversed(places), f"cli:{function.__name__}"):
-            found |= library_comments(place)
+            found |= comments_beside(place)
         names = inspect.signature(function).parameters
         lines = [f"    {name}: {found[name]}" for name in names if name in found]
         function.__doc__ = f"{function.__doc__}\n\nArgs:\n" + "\n".join(lines)

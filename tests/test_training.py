@@ -231,6 +231,8 @@ def test_a_conditioned_run_trains_all_three_stages_and_samples_what_it_asked_for
         assert crystal is None or crystal.formula == row.asked
     plain = generator.sample(2, seed=3, steps=4, compositions="open", progress=False)
     assert plain.asked is None and "asked" not in plain.table
+    with pytest.raises(RecipeError, match="compositions must be one of first, open"):
+        generator.sample(2, steps=4, compositions="last", progress=False)
     with pytest.raises(CheckpointError, match="composition"):
         check_recipe(tmp_path / "run" / "weights", override(recipe, composition__model__d_hidden=8))
 

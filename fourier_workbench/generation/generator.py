@@ -18,7 +18,7 @@ from jaxtyping import Complex64
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..arguments import LIMITS, Whole, check_arguments, check_fields, check_options
+from ..arguments import LIMITS, Whole, check_arguments, check_choice, check_fields, check_options
 from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
@@ -173,7 +173,7 @@ class Generator:
         def draw(start: int, count: int) -> SampleResult:
             batches = [range(start + part.start, start + part.stop) for part in split_range(count, size)]
             numbers = range(start, start + count)
-            told = draw_conditions(self, seed, numbers) if compositions == "first" else None
+            told = draw_conditions(self, seed, numbers, compositions)
             ladders, way = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress, told)
             return replace(self.decode(ladders, recovery, seed=seed, indices=numbers, kind="sample", told=told), trajectory=way)
 
@@ -315,9 +315,13 @@ def draw_accepted(
     return whole.part(0, kept[n - 1] + 1)  # the same whatever the sizes of the rounds
 
 
-def draw_conditions(generator: Generator, seed: int, indices: Sequence[int]) -> Conditions | None:
-    """What samples `indices` of `seed` are told: compositions and space groups of the model of compositions; None without one."""
-    if generator.composer is None:
+def draw_conditions(generator: Generator, seed: int, indices: Sequence[int], compositions: str = "first") -> Conditions | None:
+    """What samples `indices` of `seed` are told: compositions and space groups of the model of compositions.
+
+    None without such a model, and where compositions are to be `open`; `RecipeError` for anything but that and `first`.
+    """
+    check_choice(RecipeError, ("first", "open"), compositions=compositions)
+    if generator.composer is None or compositions == "open":
         return None
     return generator.composer.sample([keyed_generator(seed, i, 5) for i in indices])
 

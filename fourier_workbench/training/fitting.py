@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'record_run', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -61,13 +61,18 @@ def record_run(run: RunDirectory, recipe: Recipe, corpus: Any, trainer: Trainer)
         write_json(run.path / "config.json", about)
 
 
+def training_samples(corpus: Any) -> Any:
+    """The train split of a `Corpus`; a list as it is."""
+    return corpus.split("train") if hasattr(corpus, "split") else corpus
+
+
 def training_crystals(
     corpus: Any,  # a `Corpus`, of which the train split is used, or a list of samples or crystals
     recipe: Recipe,
     keep: Callable[[Any], bool] | None = None,  # of a sample; default: all
 ) -> CrystalDataset:
     """The training crystals as tensors on the recipe's basis and grid; raises `RecipeError` when none is kept."""
-    samples = corpus.split("train") if hasattr(corpus, "split") else corpus
+    samples = training_samples(corpus)
     if keep is not None:
         samples = [sample for sample in samples if keep(sample)]
         if not samples:
@@ -82,7 +87,7 @@ def conditions_of(recipe: Recipe, corpus: Any, keep: Callable[[Any], bool] | Non
     told = None if recipe.diffuser is None else recipe.diffuser.model.conditions
     if told is None:
         return None
-    samples = corpus.split("train") if hasattr(corpus, "split") else corpus
+    samples = training_samples(corpus)
     return training_conditions([sample for sample in samples if keep is None or keep(sample)], told.max_count)
 
 
