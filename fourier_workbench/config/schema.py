@@ -111,7 +111,7 @@ class DiffuserStage:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     steps: int = 333_727
     batch_size: int = 8
-    phi: Literal["shared", "per_sample"] = "shared"  # one noise level a batch, or one a crystal
+    phi: Literal["shared", "per_sample"] = "shared"  # one noise level per batch, or one per crystal
     target: Literal["noise", "velocity"] = "noise"
     ema: float = 0.0  # decay of the averaged weights; 0 for none
     guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept as the guide; 0 for none (ours)
@@ -256,7 +256,7 @@ def _rescaled_stage(stage: Any, batch_size: int) -> Any:
 
 def larger_batches(
     recipe: Recipe,
-    batch_size: int,  # crystals a step, in every stage; may also be smaller than before
+    batch_size: int,  # crystals per step, in every stage; may also be smaller than before
 ) -> Recipe:
     """The same run in fewer, larger steps: as many crystals, rates times the square root of the growth."""
     check_arguments(RecipeError, batch_size=batch_size)

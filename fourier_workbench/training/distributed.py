@@ -73,7 +73,7 @@ def layout(
         if (nodes or 1) > 1:
             raise RecipeError(f"{nodes} nodes need a launcher: prepend `srun --nodes={nodes} --ntasks-per-node={devices or 1}`, "
                               "or use torchrun on every node")
-        # small networks: a process a core is faster than a thread a core, and waits less on a busy machine
+        # small networks: one process per core is faster than one thread per core, and waits less on a busy machine
         there, least = (torch.cuda.device_count(), 1) if torch.cuda.is_available() else (available_cores(), 4)
         return Layout(devices or min(there, max(1, batch // least) if batch else there))
     there = int(os.environ.get("GROUP_WORLD_SIZE") or os.environ.get("SLURM_NNODES") or 1)

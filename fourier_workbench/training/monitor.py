@@ -40,7 +40,7 @@ class Snapshot(NamedTuple):
 
 @torch.no_grad()
 def take_snapshot(model: Autoencoder, crystals: CrystalDataset, step: int, most: int = 32) -> Snapshot:
-    """Send the first crystal through `model`; measure_machine its channels over the first `most`."""
+    """Send the first crystal through `model`; measure its channels over the first `most`."""
     batch = crystals.batch(torch.arange(min(most, len(crystals))))
     means = model.encode(batch.lattice, batch.species, batch.coefficients)
     out = model.decode(means[:1])

@@ -23,7 +23,7 @@ from ..storage import read_arrow, stable_hashes, write_arrow
 from ...matching.structure_matcher import duplicates_of
 
 # %% ../../../nbs/api/data/preparation/08_filters_duplicates_splits.ipynb #84a35889
-_BUCKET, _MAX_BUCKETS = 1024, 1024  # crystals a bucket; beyond so many buckets a task would be too small
+_BUCKET, _MAX_BUCKETS = 1024, 1024  # crystals per bucket; beyond so many buckets a task would be too small
 _FOUND = pa.schema([("part", pa.int32()), ("row", pa.int32()), ("detail", pa.string())])
 
 
@@ -40,7 +40,7 @@ def part_path(work: Path, content: str, part: int) -> Path:
 
 
 def formula_buckets(work: Path, parts: int) -> list[Bucket]:
-    """The crystals whose formula occurs more than once, all of one formula in one bucket; 16 bytes a crystal in memory."""
+    """The crystals whose formula occurs more than once, all of one formula in one bucket; 16 bytes per crystal in memory."""
     keys = [stable_hashes(read_arrow(part_path(work, "kept", i))["reduced_formula"].to_pylist()) for i in range(parts)]
     part = np.repeat(np.arange(parts, dtype=np.int32), [len(key) for key in keys])
     row = np.concatenate([np.arange(len(key), dtype=np.int32) for key in keys]) if keys else np.zeros(0, np.int32)

@@ -90,7 +90,7 @@ def index_hull(where: str, out: Path) -> None:
 
 
 def join_hull(samples: Sequence[Sample], index: Path) -> list[Sample]:
-    """The samples, with `dft_hull` (eV an atom) in the properties of those whose id is in the table."""
+    """The samples, with `dft_hull` (eV/atom) in the properties of those whose id is in the table."""
     (ids, energies), wanted = np.load(index, mmap_mode="r"), stable_hashes([sample.id for sample in samples])
     if not len(ids):
         return list(samples)

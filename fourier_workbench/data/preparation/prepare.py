@@ -59,7 +59,7 @@ from ...representation.recovery.recover import Method
 
 # %% ../../../nbs/api/data/preparation/09_prepare.ipynb #d9edb79e
 _PAPER_BASIS = FourierBasis(9)
-_PART_SIZE = 2048  # entries a task
+_PART_SIZE = 2048  # entries per task
 _PARTS_PER_SHARD = 4
 _HULL = "hull.npy"
 _REJECTED = pa.schema([("id", pa.string()), ("reason", pa.string()), ("detail", pa.string()), ("n_sites", pa.int32())])
@@ -307,7 +307,7 @@ def prepare_corpus(
     limit: int | None = None,  # use the first entries only
     recovery: Method | None = "robust",  # method of the recoverability test; None skips it
     shear: bool = False,  # keep an unrecoverable crystal in another cell of its lattice where that helps; property `sheared`
-    hull: str | Path | None = None,  # table of `immutable_id` and `dft_hull` (eV an atom): Parquet, a folder, or hf:OWNER/NAME
+    hull: str | Path | None = None,  # table of `immutable_id` and `dft_hull` (eV/atom): Parquet, a folder, or hf:OWNER/NAME
     elements: Literal["paper", "all"] = "paper",  # "all": noble gases and the f-block too
     max_atomic_number: int = MAX_CLASS,  # crystals with heavier elements are rejected; 83 is the paper's
     progress: bool = True,

@@ -32,13 +32,13 @@ _ABOVE_HULL = ("dft_hull", "e_above_hull", "energy_above_hull")  # LeMat-Bulk, s
 
 
 def above_hull(properties: dict[str, Any]) -> float:
-    """eV an atom above the hull, from the properties of a crystal; infinite where they do not have it."""
+    """eV/atom above the hull, from the properties of a crystal; infinite where they do not have it."""
     above = next((properties[name] for name in _ABOVE_HULL if name in properties), None)
     return float(above) if isinstance(above, int | float) else math.inf
 
 
 def is_metastable(text: str | None) -> bool:
-    """Whether a crystal with these JSON properties is at most 0.1 eV an atom above the hull."""
+    """Whether a crystal with these JSON properties is at most 0.1 eV/atom above the hull."""
     return above_hull(json.loads(text) if text else {}) <= 0.1
 
 

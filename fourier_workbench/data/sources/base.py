@@ -58,7 +58,7 @@ class Part:
 def split_parts(
     read: Reader, where: str,
     n: int,  # entries
-    size: int,  # at most so many entries a part
+    size: int,  # at most so many entries per part
     payload: Any = None,  # a tuple with one item an entry is split with the entries; anything else goes to every part
 ) -> list[Part]:
     """n entries as parts of at most `size`."""

@@ -235,7 +235,7 @@ def _index_text(text: str) -> tuple[Sequence[Span | dict], int]:
         return entries, found
     spans: list[Span] = []
     found = 0
-    while (at := _skip(text, at)) < len(text):  # one entry a line
+    while (at := _skip(text, at)) < len(text):  # one entry per line
         value, stop = _DECODER.raw_decode(text, at)
         if is_structure(value) or not (isinstance(value, dict) and ({"x-optimade", "meta"} & set(value))):
             spans.append(("", at, stop))

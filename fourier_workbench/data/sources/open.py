@@ -231,7 +231,7 @@ def query_materials_project(
     chemical_system: str,  # such as `Li-Fe-O`
     client: Any = None,  # an `MPRester`; by default one with the key in `MP_API_KEY`
 ) -> list[dict]:
-    """Entries of a chemical system with their energies (eV an atom). Raises `SourceError` without a client or a key."""
+    """Entries of a chemical system with their energies (eV/atom). Raises `SourceError` without a client or a key."""
     if client is None:
         try:
             client_class = importlib.import_module("mp_api.client").MPRester
@@ -261,7 +261,7 @@ def materials_project_source(name: str, entries: Sequence[dict], part_size: int 
 # %% ../../../nbs/api/data/sources/05_open.ipynb #dd52f21f
 def open_source(
     source: str | Path | Source | Sequence,  # a name, a path, or crystals in memory
-    part_size: int = 2048,  # at most so many entries a part
+    part_size: int = 2048,  # at most so many entries per part
     limits: ReadingLimits | None = None,  # what a file may ask for; default: that of settings.ini
 ) -> Source:
     """Open a source and cut it into parts. Raises `SourceError` when nothing in it can be read."""

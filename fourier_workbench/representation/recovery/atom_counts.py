@@ -84,7 +84,7 @@ def solve_and_count(
     restarts: int = 3,  # spent only where more than noise is left
     **limits,  # as in `solve`
 ) -> RecoveryState:
-    """Nodes of tasks by the number of atoms that leaves least; numbers below one or farther than `FARTHEST` are not tried."""
+    """Nodes of tasks for the number of atoms with the smallest residual, from 1 up and within `FARTHEST` of the zero mode."""
     first = solve(alpha, zero.round().long().clamp_min(1), basis, grid, method, restarts=0, **limits)
     search = _CountSearch(first, zero, method)
     search.climb(first.open(), 0)

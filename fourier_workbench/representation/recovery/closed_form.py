@@ -24,7 +24,7 @@ def closed_form(
     basis: FourierBasis,  # of cubic truncation, j_max ≥ 2
     grid: int,
 ) -> Int64[Tensor, "T 2 3"]:
-    """Nodes of tasks with one or two atoms."""
+    """Nodes of tasks with one or two atoms at p and q, from modes 1 and 2 of each axis: p − q = √(2 α₂ − α₁²) (ours)."""
     device, unit = alpha.device, torch.tensor([basis.bpd**2, basis.bpd, 1], device=alpha.device)
     (a, b), two = torch.triu_indices(3, 3, 1, device=device), counts > 1
     once, twice, cross = (alpha.index_select(1, basis.zero + at) for at in (unit, 2 * unit, unit[a] + unit[b]))

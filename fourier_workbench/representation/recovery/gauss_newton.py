@@ -19,7 +19,7 @@ from .nodes import Watch
 
 # %% ../../../nbs/api/representation/recovery/12_paper_stages.ipynb #e288a1bf
 def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]):
-    """exp(−2πi j·u) of every atom and mode: a product of one factor for each axis, of which there are few."""
+    """exp(−2πi j·u) of every atom and mode, the product of one factor per axis."""
     reach = int(j.abs().max()) if len(j) else 0
     angle = -2 * torch.pi * u[..., None] * torch.arange(-reach, reach + 1, device=u.device)
     x, y, z = torch.polar(torch.ones_like(angle), angle).unbind(2)
@@ -39,7 +39,7 @@ def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
 
 
 def _newton_step(u: Float[Tensor, "T n 3"], target, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T n 3"]:
-    """D⁺[F(u) − α] by the normal equations, kept regular by a trace of damping, at most a quarter of an edge."""
+    """D⁺[F(u) − α] by slightly damped normal equations; no coordinate moves by more than a quarter of an edge (paper G)."""
     waves = _waves(u, j)
     error = torch.view_as_real(waves.sum(1) - target).flatten(1)
     jacobian = _jacobian(waves, j)
@@ -167,7 +167,7 @@ def _ordered(modes: Float32[Tensor, "b b b T"]) -> Float64[Tensor, "T b bb"]:
 def _batched_step(
     u: Float64[Tensor, "T n 3"], here: Bool[Tensor, "T n"], modes: Float64[Tensor, "T b bb"]
 ) -> Float64[Tensor, "T n 3"]:
-    """D⁺[F(U) − α] by the normal equations, kept regular by a trace of damping, at most a quarter of an edge."""
+    """D⁺[F(U) − α] by slightly damped normal equations; no coordinate moves by more than a quarter of an edge (paper G)."""
     waves, slope = _real_waves(u, here, modes.shape[1] // 2)
     normal = _normal_matrix(waves, slope).flatten(3, 4).flatten(1, 2)
     diagonal = normal.diagonal(dim1=1, dim2=2)

@@ -57,7 +57,7 @@ class RecoveryState:
     counts: Int64[Tensor, " T"]  # atoms of each task
     basis: FourierBasis
     grid: int
-    tolerance: float = CERTAIN  # relative residual that will be accepted; what cannot come so near is not searched to the end
+    tolerance: float = CERTAIN  # relative residual that will be accepted; tasks that cannot reach it are dropped
     restarts: int = 3  # of Gauss–Newton and descent
     budget: int = 4_000  # visits to the atoms of one task, at most
     tracer: Tracer | None = None  # observes
@@ -101,7 +101,7 @@ class RecoveryState:
         return take_rows(self.alpha, some), self.counts[some], self.basis, self.grid
 
     def offer(self, some: Int64[Tensor, " t"], nodes: Int64[Tensor, "t n 3"], stage: str, *, strict: bool = True) -> None:
-        """Keep nodes that leave less than the best so far. `strict`: by more than rounding, and no two nodes the same."""
+        """Keep nodes with a smaller residual than the best so far. `strict`: by more than rounding, and no two nodes equal."""
         alpha, counts, basis, grid = self.problem(some)
         residual = residuals(nodes, alpha, basis, grid, counts)
         better = residual < self.residual[some]
@@ -262,7 +262,7 @@ class Stage(NamedTuple):
 
 PAPER = (
     Stage(_highest_nodes, "App. G, stage 1: enough when atoms sit symmetrically"),
-    Stage(_greedy_removal, "App. G, stage 2: enough when peaks do not lean on each other"),
+    Stage(_greedy_removal, "App. G, stage 2: enough when peaks do not shift each other"),
     Stage(_gauss_newton, "App. G, stage 3: moves all atoms together, off the grid"),
 )
 
@@ -289,7 +289,7 @@ ROBUST = (
 ROBUST_ANY_TRUNCATION = (*PAPER, *_FROM_CANDIDATES, Stage(_restarts, "the rest is slow here too"))
 
 
-@torch.inference_mode()  # many small operations: what autograd asks of each is 5 % of all the time
+@torch.inference_mode()  # many small operations: autograd's bookkeeping would take 5 % of the time
 def solve(
     alpha: Complex64[Tensor, "T M"],  # Hermitian coefficients of each task
     counts: Int64[Tensor, " T"],  # its number of atoms

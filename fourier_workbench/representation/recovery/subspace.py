@@ -64,7 +64,7 @@ def _real_toeplitz(
 
 
 def _complex(vectors: Float64[Tensor, "T K r"]) -> Complex128[Tensor, "T K r"]:
-    """Vectors of T from those of its real likeness."""
+    """Vectors of T from those of its real form (`_real_toeplitz`)."""
     return torch.complex(vectors, vectors.flip(1)) * 0.5**0.5
 
 
@@ -120,7 +120,7 @@ def _polynomial(
 
 
 def music_spectrum(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: int) -> Float64[Tensor, "T grid grid grid"]:
-    """p(u) on the nodes, between 0 (an atom) and 1: the share of φ(u) outside of what orthonormal vectors signal_subspace."""
+    """p(u) on the nodes, between 0 (an atom) and 1: the share of |φ(u)|² outside the span of `waves`."""
     outside = torch.eye(waves.shape[1], dtype=waves.dtype, device=waves.device) - waves @ waves.mH
     return _polynomial(outside / waves.shape[1], basis, grid)
 
@@ -131,7 +131,7 @@ def lowest_nodes(p: Float64[Tensor, "T grid grid grid"], n: int) -> Int64[Tensor
 
 # %% ../../../nbs/api/representation/recovery/14_subspace.ipynb #a0932aa0
 def esprit(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: int) -> Int64[Tensor, "T n 3"]:
-    """The n nodes whose plane waves are spanned by orthonormal vectors, from what a shift by one mode does to these.
+    """The n nodes whose plane waves the orthonormal vectors `waves` span, by shift invariance.
 
     A shift along an axis multiplies an atom's wave by the atom's phase. The three matrices that do so to the vectors have the
     atoms as common eigenvectors, those of any sum of the matrices. For cubic truncation and less than J (J + 1)² atoms.
