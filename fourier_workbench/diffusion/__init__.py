@@ -4,10 +4,20 @@ In: ladders, and a network that estimates noise. Out: noisy ladders for training
 """
 
 from fourier_workbench._moved import forward
+from fourier_workbench.diffusion.guides import (
+    CompositionGuide,
+    ElementsGuide,
+    SizeGuide,
+    Steering,
+    SublatticeGuide,
+    SymmetryGuide,
+    VolumeGuide,
+)
 from fourier_workbench.diffusion.noise import InformationMatchedSchedule, radial_laplace, sample_generators
 from fourier_workbench.diffusion.samplers import SAMPLERS, LadderNoise, denoiser, get_sampler, noise_levels
 
-__all__ = ["InformationMatchedSchedule", "LadderNoise", "SAMPLERS", "denoiser", "get_sampler", "noise_levels",
-           "radial_laplace", "sample_generators"]
+__all__ = ["CompositionGuide", "ElementsGuide", "InformationMatchedSchedule", "LadderNoise", "SAMPLERS", "SizeGuide", "Steering",
+           "SublatticeGuide", "SymmetryGuide", "VolumeGuide", "denoiser", "get_sampler", "noise_levels", "radial_laplace",
+           "sample_generators"]
 
 __getattr__ = forward(__name__, {"levels": "diffusion.samplers:noise_levels"})

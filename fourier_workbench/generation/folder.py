@@ -26,6 +26,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..arguments import check_arguments, check_options
+from ..diffusion.guides import Steering
 from ..diffusion.samplers import get_sampler, noise_levels
 from ..errors import EvaluationError, RecipeError
 from ..files import atomic_write, claim_folder, read_json, writable_folder, write_json, writing
@@ -168,7 +169,8 @@ SAMPLE_BYTES = 8e3  # a generous guess for one sample in one format
 
 def sample_folder(
     generator: Generator, directory: Path | str, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *,
-    guidance: float | None = None, batch_size: int | None = None, recovery: RecoveryOptions = RecoveryOptions(),
+    guidance: float | None = None, guide: Any = None, batch_size: int | None = None,
+    recovery: RecoveryOptions = RecoveryOptions(),
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     compositions: Literal["first", "open"] = "first",  # as in `Generator.sample`
     formats: Iterable[str] = ("cif", "parquet"),
@@ -187,10 +189,14 @@ def sample_folder(
                "max_strain": generator.strain_limit(recovery)}
     if generator.composer is not None:
         request["compositions"] = compositions
+    steering = Steering.of(guide)
+    if steering is not None:
+        request["guide"] = steering.describe()  # functions by their names: a folder cannot tell that one was rewritten
 
     def draw(start: int, count: int) -> SampleResult:
-        result = generator.sample(count, seed, steps, sampler, guidance=guidance, batch_size=batch_size, recovery=recovery,
-                                  compositions=compositions, first=start, progress=False)
+        mine = None if steering is None else steering.at(slice(start, start + count))
+        result = generator.sample(count, seed, steps, sampler, guidance=guidance, guide=mine, batch_size=batch_size,
+                                  recovery=recovery, compositions=compositions, first=start, progress=False)
         return result if accept is None else result.accepting(accept)
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -22,6 +23,7 @@ from ..arguments import LIMITS, Whole, check_arguments, check_choice, check_fiel
 from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
+from ..diffusion.guides import Steered, Steering, SteeringRecord
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
 from ..errors import CheckpointError, RecipeError
@@ -42,8 +44,8 @@ from ..threads import limited_threads
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'told_composition',
            'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'fitting_batch', 'require', 'widest',
-           'draw_ladders', 'draw_accepted', 'draw_conditions', 'ladder_noise', 'guided_denoiser', 'shipped',
-           'load_generator']
+           'Drawing', 'draw_samples', 'draw_ladders', 'draw_accepted', 'draw_conditions', 'ladder_noise', 'steered',
+           'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Generator:
         sampler: str = "churn",  # a name in `SAMPLERS`
         *,
         guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guide, half the work
+        guide: Any = None,  # decoded -> (B,) loss that leads the samples, or a sequence of these or of (function, weight)
         batch_size: int | None = None,  # default: as many samples as fit in about 8192 tokens
         recovery: RecoveryOptions = RecoveryOptions(),
         trace: bool = False,  # keep the ladders at every noise level
@@ -169,18 +172,12 @@ class Generator:
         check_options(RecipeError, batch_size=batch_size, guidance=guidance, accept=accept)
         size = fitting_batch(self) if batch_size is None else batch_size
         _, weight = guided_denoiser(self, guidance)
-
-        def draw(start: int, count: int) -> SampleResult:
-            batches = [range(start + part.start, start + part.stop) for part in split_range(count, size)]
-            numbers = range(start, start + count)
-            told = draw_conditions(self, seed, numbers, compositions)
-            ladders, way = draw_ladders(self, batches, seed, steps, sampler, guidance, trace, progress, told)
-            return replace(self.decode(ladders, recovery, seed=seed, indices=numbers, kind="sample", told=told), trajectory=way)
-
+        how = Drawing(seed, steps, sampler, guidance, size, recovery, trace, compositions, Steering.of(guide), first, progress)
+        draw = partial(draw_samples, self, how)
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
         about = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
                  "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery)}
-        return replace(result, settings=about | ({} if self.composer is None else {"compositions": compositions}))
+        return replace(result, settings=about | how.describe(self))
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
@@ -258,34 +255,70 @@ def widest(generator: Generator) -> int:
     return max(model.config.transformer.d_model for model in models if model is not None)
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How samples are drawn: arguments of `Generator.sample`."""
+
+    seed: int
+    steps: int
+    sampler: str
+    guidance: float | None
+    batch_size: int
+    recovery: RecoveryOptions
+    trace: bool
+    compositions: str
+    steering: Steering | None
+    first: int  # number of the first sample
+    progress: bool
+    record: SteeringRecord = field(default_factory=SteeringRecord)
+
+    def describe(self, generator: Generator) -> dict[str, Any]:
+        """What the settings of a result say of compositions and guides."""
+        about: dict[str, Any] = {} if generator.composer is None else {"compositions": self.compositions}
+        return about if self.steering is None else about | {"guide": self.steering.describe() | self.record.describe()}
+
+
+def draw_samples(generator: Generator, how: Drawing, start: int, count: int) -> SampleResult:
+    """Samples `start` … `start` + `count` − 1."""
+    numbers, place = range(start, start + count), start - how.first
+    told = draw_conditions(generator, how.seed, numbers, how.compositions)
+    steering = None if how.steering is None else how.steering.at(slice(place, place + count))
+    ladders, way = draw_ladders(generator, how, start, count, told, steering)
+    result = generator.decode(ladders, how.recovery, seed=how.seed, indices=numbers, kind="sample", told=told)
+    return replace(result, trajectory=way)
+
+
 def draw_ladders(
-    generator: Generator,
-    batches: Sequence[range],  # numbers of the samples
-    seed: int, steps: int, sampler: str, guidance: float | None, trace: bool, progress: bool,
-    told: Conditions | None = None,  # of all batches, one after the other
+    generator: Generator, how: Drawing, start: int, count: int,
+    told: Conditions | None = None,  # of these samples
+    steering: Steering | None = None,  # of these samples
 ) -> tuple[Complex64[Tensor, "n C"], Trajectory | None]:
     """Ladders from noise, batch by batch, and with `trace` their way."""
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    phis, move, first = noise_levels(steps), get_sampler(sampler), batches[0].start
+    phis, move = noise_levels(how.steps), get_sampler(how.sampler)
     finals: list[Tensor] = []
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
-    total = sum(map(len, batches)) * steps
-    bar = tqdm(total=total, desc="sampling", unit="step", disable=not progress, leave=False)
+    bar = tqdm(total=count * how.steps, desc="sampling", unit="step", disable=not how.progress, leave=False)
     with limited_threads(widest(generator)), bar, torch.no_grad():
-        for batch in batches:
+        for batch in split_range(count, how.batch_size):
             kept: tuple[list[Tensor], list[Tensor]] = ([], [])
 
             def record(step: int, phi: float, x: Tensor, mean: Tensor) -> None:
-                if trace:
+                if how.trace:
                     kept[0].append(x.cpu())  # noqa: B023 - called within this turn of the loop
                     kept[1].append(mean.cpu())  # noqa: B023
                 bar.update(len(x))
 
-            mine = None if told is None else told.at(slice(batch.start - first, batch.stop - first)).to(generator.device)
-            denoise, _ = guided_denoiser(generator, guidance, mine)
-            finals.append(move(denoise, schedule, ladder_noise(generator, seed, batch), phis.to(generator.device), record))
+            rows = slice(batch.start, batch.stop)
+            denoise, _ = guided_denoiser(generator, how.guidance, None if told is None else told.at(rows).to(generator.device))
+            if steering is not None:
+                denoise = steered(generator, denoise, steering.at(rows), how.record)
+            noise = ladder_noise(generator, how.seed, range(start + batch.start, start + batch.stop))
+            finals.append(move(denoise, schedule, noise, phis.to(generator.device), record))
             traced.append(kept)
-    if not trace:
+            if how.record.levels:
+                bar.set_postfix_str(f"guides ×{how.record.cost:.1f}")
+    if not how.trace:
         return torch.cat(finals), None
     return torch.cat(finals), Trajectory(phis, *(torch.cat([torch.stack(kept[k]) for kept in traced], 1) for k in (0, 1)))
 
@@ -330,6 +363,13 @@ def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> Lad
     """The noise of samples `indices` of `seed`, at the scales τ of the schedule."""
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
     return LadderNoise(schedule.tau, generator.autoencoder.selector, sample_generators(seed, indices))
+
+
+def steered(generator: Generator, denoise: Denoise, steering: Steering, record: SteeringRecord) -> Denoise:
+    """`denoise`, its estimates moved by guides that see them decoded."""
+    autoencoder, schedule = generator.autoencoder, require(generator, generator.schedule, NO_DIFFUSER)
+    rows = max(1, 8192 // len(autoencoder.decoder.tokens))  # a graph for the gradient takes more memory than a plain pass
+    return Steered(denoise, autoencoder.decode, steering, schedule.tau * autoencoder.selector, record, rows)
 
 
 def guided_denoiser(
