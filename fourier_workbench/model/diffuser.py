@@ -65,7 +65,7 @@ class DiffuserConfig:
     output: Literal["noise", "skip"] = "noise"
     token_maps: bool = False  # a complex linear map for each ladder token, in and out (ours)
     self_conditioning: bool = False  # the previous estimate of μ is an input too (ours; needs token_maps)
-    conditions: ConditionConfig | None = None  # what it can be told about a crystal; None for nothing (ours)
+    conditions: ConditionConfig | None = None  # composition and symmetry it can be conditioned on; None for none (ours)
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -170,7 +170,7 @@ class Diffuser(nn.Module):
         c: Float[Tensor, "*b C"],  # the schedule's signal share
         s: Float[Tensor, "*b C"],  # the schedule's noise share
         previous: Complex64[Tensor, "B C"] | None = None,  # earlier estimate of μ, for self-conditioning; None is zero
-        told: Conditions | None = None,  # what is known of the crystals; None is nothing
+        told: Conditions | None = None,  # None: unconditional
     ) -> Prediction:
         """Estimates η̂ and μ̂ (paper 4.2; the skip form is ours)."""
         c, s = (share if share.dim() == 2 else share.unsqueeze(0) for share in (c, s))

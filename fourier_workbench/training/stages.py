@@ -179,7 +179,7 @@ class DiffuserTraining(OptimisedModel):
         autoencoder: Autoencoder,  # trained; encodes the crystals
         crystals: CrystalDataset, fabric: Fabric, name: str = "diffuser",
         start: Diffuser | None = None,  # trained; its weights and τ are where fine-tuning starts
-        known: Conditions | None = None,  # of the crystals; what a conditioned diffuser is told
+        known: Conditions | None = None,  # of the crystals; for a conditional diffuser
     ):
         self.recipe, self.name, self.stage, self.seed, self.steps = recipe, name, stage, recipe.seed, stage.steps
         self.latents = LatentCache(autoencoder.to(fabric.device), crystals.to(fabric.device), recipe, fabric)
@@ -194,7 +194,7 @@ class DiffuserTraining(OptimisedModel):
         self.schedule = InformationMatchedSchedule(model.tau, autoencoder.log_sigma.cpu()).to(fabric.device)
         super().__init__(model.to(fabric.device), stage.optimiser, stage.ema, fabric, recipe.engine)
         if stage.model.conditions is not None and known is None:
-            raise RecipeError("the diffuser is to be told conditions, and there are none; give those of the crystals")
+            raise RecipeError("the diffuser is conditional, and there are no conditions; give those of the crystals")
         self.known = known if stage.model.conditions is not None else None
         self.order = BatchOrder(len(crystals), stage.batch_size, recipe.seed)
         self.network = fabric.setup_module(model)
@@ -237,7 +237,7 @@ class DiffuserTraining(OptimisedModel):
             self.scaled = True
 
     def told(self, step: int, index: Int64[Tensor, " b"]) -> Conditions | None:
-        """What the diffuser is told of the crystals at `index`: nothing of some, not everything of others."""
+        """Conditions of the crystals at `index`: all dropped for some, single ones for others."""
         if self.known is None:
             return None
         u = keyed_integers(1 << 24, index.cpu(), 4, seed=self.seed, epoch=step, stream=4) / (1 << 24)
