@@ -198,7 +198,7 @@ class Run:
         raise RunError(f"{self.directory} holds no run (no run.json, no config.json); give a run directory")
 
     def metrics(self) -> pd.DataFrame:
-        """One row a logged step; columns as logged (`stage`, `step`, `time`, `loss`, …); empty before the first."""
+        """One row per logged step; columns as logged (`stage`, `step`, `time`, `loss`, …); empty before the first."""
         path, rows = self.directory / "metrics.jsonl", []
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
             try:

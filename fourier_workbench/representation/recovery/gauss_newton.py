@@ -209,7 +209,7 @@ def batched_gauss_newton(
     spread: float = 0.3,  # standard deviation of the perturbation, in nodes
     watch: Watch | None = None,
 ) -> Int64[Tensor, "T n 3"]:
-    """`gauss_newton` for small tasks of unlike sizes, padded with zeros to the largest task (paper G, stage 3)."""
+    """`gauss_newton` for small tasks of different sizes, padded with zeros to the largest task (paper G, stage 3)."""
     if not len(start):
         return start
     nodes, sizes = start[:, : int(counts[0])].clone(), counts.cpu().numpy()

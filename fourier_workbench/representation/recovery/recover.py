@@ -225,7 +225,7 @@ def recover(
     *,
     tolerance: float = 1e-5,  # largest relative residual accepted; larger, or infinite, for decoded samples
     policy: Policy = "strict",  # where classes and zero modes disagree
-    counts: Literal["round", "search"] = "round",  # number of atoms: nearest to the zero mode, or what leaves least near it
+    counts: Literal["round", "search"] = "round",  # atoms: zero mode rounded, or the number with the least residual
     min_distance: float = 0.0,  # reject crystals with closer atoms (Å)
     max_atoms: int = 512,  # of one species; more are not attempted and have the reason `budget`
     restarts: int = 3,  # of Gauss–Newton and descent, the slow end of `robust`
