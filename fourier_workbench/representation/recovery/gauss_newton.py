@@ -11,14 +11,14 @@ __all__ = ['SMALL', 'half_vectors', 'gauss_newton', 'stiffness', 'wave_products'
 from functools import lru_cache, partial
 
 import torch
-from jaxtyping import Bool, Complex64, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Complex, Complex64, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from ..basis import FourierBasis
 from .nodes import Watch
 
 # %% ../../../nbs/api/representation/recovery/12_paper_stages.ipynb #e288a1bf
-def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]):
+def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]) -> Complex[Tensor, "T n H"]:
     """exp(−2πi j·u) of every atom and mode, the product of one factor per axis."""
     reach = int(j.abs().max()) if len(j) else 0
     angle = -2 * torch.pi * u[..., None] * torch.arange(-reach, reach + 1, device=u.device)
@@ -27,18 +27,20 @@ def _waves(u: Float[Tensor, "T n 3"], j: Float[Tensor, "H 3"]):
     return x[..., a] * y[..., b] * z[..., c]
 
 
-def half_vectors(basis: FourierBasis, device) -> Float[Tensor, "H 3"]:
+def half_vectors(basis: FourierBasis, device: torch.device | str) -> Float[Tensor, "H 3"]:
     """Wave vectors of the independent half."""
     return basis.wave_vectors[basis.half].to(device).double()
 
 
-def _jacobian(waves, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
+def _jacobian(waves: Complex[Tensor, "T n H"], j: Float[Tensor, "H 3"]) -> Float[Tensor, "T 2H 3n"]:
     """Derivative of the coefficients' real and imaginary parts with respect to fractional coordinates."""
     slope = torch.view_as_real(-2j * torch.pi * waves).permute(0, 2, 3, 1)
     return (slope.unsqueeze(-1) * j[:, None, None, :]).flatten(3).flatten(1, 2)
 
 
-def _newton_step(u: Float[Tensor, "T n 3"], target, j: Float[Tensor, "H 3"]) -> Float[Tensor, "T n 3"]:
+def _newton_step(
+    u: Float[Tensor, "T n 3"], target: Complex[Tensor, "T H"], j: Float[Tensor, "H 3"]
+) -> Float[Tensor, "T n 3"]:
     """D⁺[F(u) − α] by slightly damped normal equations; no coordinate moves by more than a quarter of an edge (paper G)."""
     waves = _waves(u, j)
     error = torch.view_as_real(waves.sum(1) - target).flatten(1)
@@ -227,6 +229,8 @@ def batched_gauss_newton(
     return nodes
 
 
-def _shifted(watch: Watch, rows: Int64[Tensor, " t"], some: Int64[Tensor, " r"], nodes: Int64[Tensor, "r n 3"], picked) -> None:
-    """Report on some tasks of a part of the batch."""
+def _shifted(
+    watch: Watch, rows: Int64[Tensor, " t"], some: Int64[Tensor, " r"], nodes: Int64[Tensor, "r n 3"], picked: int | None
+) -> None:
+    """Pass a report on, with the tasks' numbers in the whole batch."""
     watch(rows[some], nodes, picked)

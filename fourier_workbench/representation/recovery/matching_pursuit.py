@@ -30,7 +30,7 @@ class _Coarse:
     inner: Float32[Tensor, "points width points"]  # values at the fine nodes around a coarse node, from those at coarse nodes
 
 
-def _coarse(basis: FourierBasis, grid: int, device) -> _Coarse:
+def _coarse(basis: FourierBasis, grid: int, device: torch.device) -> _Coarse:
     """Tables for the fewest points that divide the grid and leave every peak close to one of them."""
     points = next(p for p in range(2, grid + 1) if grid % p == 0 and p >= 1.7 * basis.bpd)
     step = grid // points
