@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['WorkbenchError', 'CrystalError', 'SettingsError', 'SourceError', 'CorpusError', 'RepresentationError',
-           'RecoveryError', 'RecipeError', 'CheckpointError', 'RunError', 'EvaluationError', 'OutputError']
+           'RecoveryError', 'RecipeError', 'CheckpointError', 'RunError', 'EvaluationError', 'DiffractionError',
+           'OutputError']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #f2c72b60
 class WorkbenchError(Exception):
@@ -56,6 +57,10 @@ class RunError(WorkbenchError, RuntimeError):
 
 class EvaluationError(WorkbenchError, ValueError):
     """Samples cannot be evaluated."""
+
+
+class DiffractionError(WorkbenchError, ValueError):
+    """A diffraction pattern cannot be read, simulated or solved."""
 
 
 class OutputError(WorkbenchError, OSError):

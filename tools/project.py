@@ -11,7 +11,7 @@ BUILD = ROOT / "build"
 EXTRAS = ("lab", "evaluation", "sevennet", "baselines", "cluster", "hub", "formats", "docs", "dev")
 # Folders of nbs/api, in the order in which they depend on one another.
 ROOMS = ("core", "representation", "matching", "data", "model", "diffusion", "config", "training", "runs", "generation",
-         "evaluation", "reproduction", "widgets", "cli")  # fmt: skip
+         "diffraction", "evaluation", "reproduction", "widgets", "cli")  # fmt: skip
 
 
 def settings() -> ConfigParser:
