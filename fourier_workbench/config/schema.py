@@ -116,8 +116,8 @@ class DiffuserStage:
     ema: float = 0.0  # decay of the averaged weights; 0 for none
     guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept as the guide; 0 for none (ours)
     guidance: float = 1.0  # weight w of autoguidance; 1 for none
-    untold: float = 0.15  # share of crystals about which a conditioned diffuser is told nothing (ours)
-    untold_part: float = 0.2  # share of the others of which composition, crystal system and group each are not told
+    untold: float = 0.15  # share of crystals whose conditions are all dropped in training (ours)
+    untold_part: float = 0.2  # share of the others of which composition, crystal system and group are each dropped
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -140,7 +140,7 @@ class FineTuneStage:
 
 @dataclass(frozen=True)
 class CompositionStage:
-    """Training of the model that draws compositions for the diffuser to be told (ours)."""
+    """Training of the model that draws compositions for a conditional diffuser (ours)."""
 
     model: CompositionConfig = field(default_factory=CompositionConfig)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-3, lr_start=0.01, lr_final=0.01, warmup=50))
@@ -161,7 +161,7 @@ class Recipe:
     autoencoder: AutoencoderStage = field(default_factory=AutoencoderStage)
     diffuser: DiffuserStage | None = field(default_factory=DiffuserStage)
     fine_tune: FineTuneStage | None = None
-    composition: CompositionStage | None = None  # for a conditioned diffuser
+    composition: CompositionStage | None = None  # for a conditional diffuser
     engine: ExecutionConfig = field(default_factory=ExecutionConfig)  # precision, compilation, memory: not the model
     seed: int = 0
 
