@@ -9,13 +9,17 @@ __all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'ar
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
+import functools
 import inspect
 import io
+import itertools
 import os
+import re
 import sys
 import tokenize
 import traceback
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +28,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from .errors import SettingsError, WorkbenchError
-from .files import writable_folder
+from .files import output_folder
 from .settings import load_settings
 from .threads import available_cores
 
@@ -204,18 +208,15 @@ def evaluate(
     from fourier_workbench.evaluation import evaluate as judge
     from fourier_workbench.evaluation.report.html import evaluation_page
     from fourier_workbench.evaluation.statistics import THRESHOLDS
-    from fourier_workbench.files import claim_folder
 
     samples = samples.resolve()  # the current folder has no name of its own
     out = out or samples.with_name(samples.name + "-evaluation")
     if not samples.exists():
         raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
-    writable_folder(out)
-    with claim_folder(out, EvaluationError):
-        report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
-                       workers=workers, limit=limit, seed=seed, directory=out,
-                       energies=None if energies == "none" else energies, hull=hull)
-        evaluation_page(out / "report.html", report, samples.name, _viewer())
+    report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
+                   workers=workers, limit=limit, seed=seed, directory=out,
+                   energies=None if energies == "none" else energies, hull=hull)
+    evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
     for name in ("coverage", "energies", "hull"):
         if name in report.facts:
@@ -246,16 +247,16 @@ def reproduce(
     from fourier_workbench.reproduction.reproduce import prepared
     from fourier_workbench.reproduction.reproduce import reproduce as run_table
 
-    writable_folder(out)
-    if table in DATA_NAMES:
-        result = data_table(table, data, out, limit, workers)
-    else:
-        chosen = paper_table(table)
-        for row in rows:  # what does not exist is said before data are prepared
-            chosen.row(row)
-        scale = Scale(steps, pretraining_steps, diffuser_steps, width, batch_size, half_space, seeds)
-        corpus = None if predict else prepared(data, out, bpd, limit, workers)
-        result = run_table(table, out, corpus, scale, rows=rows, on_row=lambda row: print(f"{row['row']}: {row['status']}"))
+    with output_folder(out):
+        if table in DATA_NAMES:
+            result = data_table(table, data, out, limit, workers)
+        else:
+            chosen = paper_table(table)
+            for row in rows:  # what does not exist is said before data are prepared
+                chosen.row(row)
+            scale = Scale(steps, pretraining_steps, diffuser_steps, width, batch_size, half_space, seeds)
+            corpus = None if predict else prepared(data, out, bpd, limit, workers)
+            result = run_table(table, out, corpus, scale, rows=rows, on_row=lambda row: print(f"{row['row']}: {row['status']}"))
     print(f"\n{result}\n\nwritten: {out / result.name}.json, .csv, .parquet")
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #011c0967
@@ -310,6 +311,59 @@ def _viewer() -> str | None:
     path = PACKAGE / "widgets" / "static" / "3Dmol-min.js"
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #cced42e4
+def _bound(function: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """A function of the same arguments that returns the call with them instead of making it."""
+
+    @functools.wraps(function)
+    def bind(*arguments: Any, **options: Any) -> Callable[[], None]:
+        return functools.partial(function, *arguments, **options)
+
+    return bind
+
+
+def _reason(
+    box: str,  # as tyro shows it
+    command: str,  # the name of a command and a space, or nothing
+) -> str:
+    """The first paragraph of an error of tyro's in one line, with the option that was meant and where to find help."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box).strip()
+    lines = [line.strip("│ ") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    if not text.startswith("╭"):  # where the terminal has no such letters, the title stands above a rule
+        lines = lines[2:]
+    first = " ".join(itertools.takewhile(lambda line: line.strip("─-"), lines)).rstrip(".")
+    for pattern, plain in _PLAIN.items():
+        first = re.sub(pattern, plain, first)
+    hint = f"; choose from {', '.join(COMMANDS)}" if not command and "{" not in first else ""
+    meant = ""
+    for line in lines:
+        if line.startswith("-"):
+            meant = line.split()[0].rstrip(",")
+        elif meant and line == f"in fwb {command}--help":
+            hint = f"; perhaps {meant} was meant"
+            break
+    return f"{first[:1].lower()}{first[1:300]}{hint}; see fwb {command}--help"
+
+
+_PLAIN = {r"invalid literal for int\(\) with base 10: (.*)": r"\1 is no whole number",
+          r"could not convert string to float: (.*)": r"\1 is no number", r" \(required\)": ",", r",$": "",
+          r"Expected 1 values": "Give one",
+          r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*)'\]": r"'\2' is no \1", r" +": " "}
+
+
+def _parse(words: list[str]) -> Callable[[], None]:
+    """The call that a command line asks for; raises `SettingsError` where there is none."""
+    said = io.StringIO()
+    commands = {name: _bound(function) for name, function in COMMANDS.items()}
+    try:
+        with redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(commands, prog="fwb", args=words,
+                                                        description="Crystals generated in reciprocal space.")
+    except SystemExit as ended:
+        if not ended.code:  # help was asked for, and shown
+            raise
+        raise SettingsError(_reason(said.getvalue(), f"{words[0]} " if words and words[0] in COMMANDS else "")) from None
+
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #08ea3f2e
 TRACEBACK = "FOURIER_WORKBENCH_TRACEBACK"  # environment variable: set it to see where an unexpected error came from
 
@@ -327,10 +381,10 @@ def _unexpected(error: Exception) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run a command: 0 when it succeeded, 2 with one line when it could not, 130 when interrupted, 1 when surprised."""
     try:
-        if any("\0" in word for word in argv or ()):
+        words = sys.argv[1:] if argv is None else argv
+        if any("\0" in word for word in words):
             raise SettingsError("an argument holds a null character; remove it")
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="fwb", args=argv,
-                                             description="Crystals generated in reciprocal space.")
+        _parse(words)()
     except WorkbenchError as error:
         print(f"fwb: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'write_json', 'writable_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'write_json', 'writable_folder', 'output_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
 import codecs
@@ -101,6 +101,19 @@ def writable_folder(
     return folder
 
 
+@contextmanager
+def output_folder(path: Path | str) -> Iterator[Path]:
+    """`writable_folder`; what it made of `path` is removed at the end if nothing was written into it."""
+    folder = Path(path)
+    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+    try:
+        yield writable_folder(folder)
+    finally:
+        with suppress(OSError):  # not empty: something was written
+            for each in made:
+                each.rmdir()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file, or an empty dictionary if the file is missing or cannot be parsed."""
     try:
@@ -167,9 +180,16 @@ def claim_folder(
     folder: Path,  # is made where it is missing
     error: type[Exception] = RuntimeError,  # raised where another process holds it
 ) -> Iterator[None]:
-    """Inside, no other process can claim `folder`. Raises `error`, in one line that names the process that holds it."""
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    """Inside, no other process can claim `folder`. Raises `error`, in one line that names the process that holds it.
+
+    Raises `OutputError` as `writable_folder`, and leaves no empty folder, as `output_folder`.
+    """
+    with output_folder(folder), _lock(folder, error):
+        yield
+
+
+@contextmanager
+def _lock(folder: Path, error: type[Exception]) -> Iterator[None]:
     path = folder / ".lock"
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -197,9 +217,6 @@ def claim_folder(
             yield
         finally:
             path.unlink(missing_ok=True)
-            if made:
-                with suppress(OSError):  # not empty: something was written
-                    folder.rmdir()
 
 
 def end_with(

@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trouble import bounded
 
 import fourier_workbench.generation as generation
 from fourier_workbench import arguments
@@ -281,11 +282,13 @@ def elsewhere(place: Path, tmp_path: Path, laptop: Generator, monkeypatch: pytes
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words)[:60])
 def test_a_command_says_in_one_line_what_is_wrong(words: list[str], place: Path, elsewhere: Path) -> None:
     before = sorted(place.rglob("*"))
-    code, said = run([word.format(t=place, o=elsewhere / "out") for word in words])
+    with bounded():
+        code, said = run([word.format(t=place, o=elsewhere / "out") for word in words])
     assert code == 2, said
     assert len(said) == 1 and said[0].startswith("fwb: ") and len(said[0]) < 500, said
     assert re.search("; |must be|give|use", said[0]), "a remedy"
     assert {path.name for path in elsewhere.iterdir()} <= {"out"}
+    assert not (elsewhere / "out").exists() or list((elsewhere / "out").iterdir()), "an empty folder is left"
     assert sorted(place.rglob("*")) == before
 
 
@@ -419,7 +422,7 @@ def test_a_function_refuses_it_with_an_error_of_the_family(
     what: str, place: Path, laptop: Generator, elsewhere: Path
 ) -> None:
     before = sorted(place.rglob("*"))
-    with pytest.raises(WorkbenchError) as caught:
+    with pytest.raises(WorkbenchError) as caught, bounded():
         FUNCTIONS[what](place, laptop)
     assert "\n" not in str(caught.value) and 15 < len(str(caught.value)) < 500
     new = {path for path in place.rglob("*") if path not in before}

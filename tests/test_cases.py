@@ -18,6 +18,7 @@ import pytest
 from ase.db import connect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trouble import bounded
 
 from fourier_workbench import Crystal
 from fourier_workbench.data import load_crystals
@@ -382,7 +383,8 @@ def test_mutated_files_are_crystals_rejections_or_one_line(tmp_path: Path, name:
     path = tmp_path / name
     path.write_bytes(content)
     try:
-        found = outcomes(path)
+        with bounded():
+            found = outcomes(path)
     except SourceError as error:
         found = str(error).splitlines()
         if len(found) > 1:

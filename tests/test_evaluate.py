@@ -38,8 +38,9 @@ from fourier_workbench.evaluation.report.html import (
     training_section,
     write_report,
 )
+from fourier_workbench.evaluation.structures import composition
 from fourier_workbench.evaluation.uniqueness import MATCH, find_matches, is_same, match_pairs
-from fourier_workbench.evaluation.workers import Workers
+from fourier_workbench.evaluation.workers import Outcome, Workers
 from fourier_workbench.generation import Generator, evaluate, evaluate_reconstruction
 from fourier_workbench.matching.reduced_cell import PAPER_TOLERANCE
 from fourier_workbench.model.autoencoder import AutoencoderConfig, Decoded
@@ -261,13 +262,15 @@ def test_a_file_that_hangs_its_parser_costs_itself_only(monkeypatch: pytest.Monk
     assert drawn.ids == ["0", "1.cif", "2", "3"]
 
 
+DIAMOND = Crystal(1.78 * (1 - np.eye(3)), [6, 6], [[0, 0, 0], [0.25, 0.25, 0.25]])
+
+
 def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crystals = [HALITE, CAESIUM, RUTILE, HALITE, None]
     options: dict[str, Any] = {"workers": 1, "progress": False, "compare": 0, "directory": tmp_path / "out"}
-    finish = ResultCache.delete
-    monkeypatch.setattr(ResultCache, "delete", lambda self: None)  # a kill before the end
-    first = evaluate(crystals, [HALITE], **options)
-    monkeypatch.setattr(ResultCache, "delete", finish)
+    with monkeypatch.context() as patched:  # a kill before the end
+        patched.setattr(ResultCache, "finish", lambda self: None)
+        first = evaluate(crystals, [HALITE], **options)
     asked: list[object] = []
     run = Workers.run
 
@@ -279,8 +282,41 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
     second = evaluate(crystals, [HALITE], **options)
     assert asked == [], "nothing is asked twice"
     pd.testing.assert_frame_equal(first.structures, second.structures)
-    assert not (tmp_path / "out" / "journal.jsonl").exists()
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    third = evaluate(crystals, [HALITE], **options)
+    assert asked == [], "nor after it was finished"
+    pd.testing.assert_frame_equal(first.structures, third.structures)
+    assert whole == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    evaluate([*crystals, DIAMOND], [HALITE], **options)
+    assert {repr(item) for item in asked} <= {repr(DIAMOND), repr(composition(DIAMOND))}, "of more samples, the new ones"
+    evaluate(crystals[:1], [HALITE], **options)
+    assert len((tmp_path / "out" / "journal.jsonl").read_text().splitlines()) < len(whole["journal.jsonl"].splitlines())
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["facts"]["smact"] == second.facts["smact"]
+
+
+def test_what_had_too_little_time_is_asked_again_when_it_gets_more(tmp_path: Path) -> None:
+    path, asked = tmp_path / "journal.jsonl", []
+
+    class Pool:
+        seconds = 5.0
+
+        def run(self, function, items, *, done, **_):
+            asked.append(len(items))
+            for i in range(len(items)):
+                done(i, Outcome(None, ["timeout", "crash", "ValueError"][i], Pool.seconds))
+
+    def ask() -> list[str | None]:
+        context = EvaluationContext(Pool(), ResultCache(path))  # type: ignore[arg-type]
+        outcomes = context.run(abs, [1, 2, 3], "abc", "asking")
+        context.cache.finish()
+        return [outcome.failure for outcome in outcomes]
+
+    assert ask() == ["timeout", "crash", "ValueError"]
+    Pool.seconds = 4.0
+    ask()
+    Pool.seconds = 20.0
+    ask()
+    assert asked == [3, 1, 2]
 
 
 def test_real_crystals_pass_the_checks_of_their_benchmarks() -> None:

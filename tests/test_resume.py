@@ -246,3 +246,24 @@ def test_an_evaluation_survives_kills(tmp_path: Path, monkeypatch: pytest.Monkey
     assert killed_often(work, tmp_path) == contents(tmp_path / "undisturbed")
     computed = [len((tmp_path / f"{name}.log").read_text().split()) for name in ("undisturbed", "killed")]
     assert computed[0] <= computed[1] <= computed[0] + 4, "at most one item is computed again after each kill"
+
+
+@pytest.mark.parametrize("reason", ["empty", "unreadable reference", "too few for coverage"])
+def test_a_refused_evaluation_leaves_no_folder(tmp_path: Path, reason: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "unread").mkdir()
+    (tmp_path / "unread" / "a.cif").write_text("no crystal")
+    request: dict[str, Any] = {
+        "empty": {"samples": tmp_path / "empty"},
+        "unreadable reference": {"samples": [HALITE], "reference": tmp_path / "unread"},
+        "too few for coverage": {"samples": [HALITE], "reference": [HALITE], "coverage": 40},
+    }[reason]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(EvaluationError):
+        evaluate(**request, directory=tmp_path / "below" / "out", workers=1, progress=False)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_evaluations_do_not_share_a_folder(tmp_path: Path) -> None:
+    with claim_folder(tmp_path / "out"), pytest.raises(EvaluationError, match=f"in use by process {os.getpid()}"):
+        evaluate([HALITE], directory=tmp_path / "out", workers=1, progress=False)

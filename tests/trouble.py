@@ -1,8 +1,14 @@
 """What libraries do to those who trust them; importable without torch, for worker processes."""
 
 import ctypes
+import resource
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import psutil
 
 from fourier_workbench.evaluation import structures
 
@@ -32,3 +38,21 @@ def read_but_one(part: Any) -> list:
     if part.start <= 1 < part.stop:
         time.sleep(600)
     return structures.read_entries(part)
+
+
+@contextmanager
+def bounded(seconds: float = 20.0, memory: float = 2e9) -> Iterator[None]:
+    "Inside, this process may take so many seconds of the processor, and so many bytes more than it has."
+
+    def too_long(*_: object) -> None:
+        raise AssertionError(f"more than {seconds:g} s of the processor")
+
+    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGPROF, too_long)
+    resource.setrlimit(resource.RLIMIT_AS, (int(psutil.Process().memory_info().vms + memory), before[1]))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['digest', 'ResultCache', 'EvaluationContext']
+__all__ = ['LIBRARIES', 'digest', 'library_versions', 'ResultCache', 'EvaluationContext']
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #bbb949d4
 import hashlib
@@ -13,15 +13,20 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..crystal import Crystal
 from ..errors import EvaluationError
+from .checks import package_version
 from .workers import Outcome, Workers
-from ..files import remove_leftovers, writing
+from ..files import atomic_write, remove_leftovers, writing
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #d95a6d1f
+LIBRARIES = ("fourier_workbench", "numpy", "pymatgen", "spglib", "smact", "matminer")  # that measure and compare
+
+
 def digest(*parts: Any) -> str:
     """A 16-byte key for crystals and settings, equal when all arrays are equal bit by bit."""
     found = hashlib.blake2b(digest_size=16)
@@ -32,29 +37,34 @@ def digest(*parts: Any) -> str:
     return found.hexdigest()
 
 
+@cache
+def library_versions() -> str:
+    """A key for the versions of the libraries that outcomes depend on."""
+    return digest([package_version(name) for name in LIBRARIES])
+
+
 @dataclass(eq=False)
 class ResultCache:
-    """Outcomes by key, in memory and, with a `path`, as JSON lines in a file."""
+    """Outcomes by key, in memory and, with a `path`, as JSON lines in a file, which the first new outcome opens."""
 
     path: Path | None = None
     results: dict[str, Outcome] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)  # keys of the outcomes that were asked for
 
     def __post_init__(self) -> None:
+        self._file: TextIO | None = None
         if self.path is None:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.path.parent)
             lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-            self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise EvaluationError(f"cannot write into {self.path.parent} ({error.strerror}); give a directory") from error
         for line in lines:
             with suppress(ValueError, TypeError, KeyError):
                 row = json.loads(line)
                 self.results[row["key"]] = Outcome(row["value"], row["failure"], row["seconds"])
-        if lines:
-            self._file.write("\n")  # ends a line that was cut off
 
     def add(
         self, key: str,
@@ -64,14 +74,26 @@ class ResultCache:
         self.results[key] = outcome
         if self.path is not None:
             with writing(self.path):
-                self._file.write(json.dumps({"key": key, **outcome._asdict()}) + "\n")
+                if self._file is None:
+                    self._file = self.path.open("a", encoding="utf-8")
+                    self._file.write("\n" if self._file.tell() else "")  # ends a line that was cut off
+                self._file.write(_line(key, outcome))
                 self._file.flush()
 
-    def delete(self) -> None:
-        """Remove the file, once its contents are written elsewhere."""
-        if self.path is not None:
+    def finish(self) -> None:
+        """Leave in the file what was used, without crashes, in the order of the keys."""
+        if self.path is None:
+            return
+        if self._file is not None:
             self._file.close()
-            self.path.unlink(missing_ok=True)
+            self._file = None
+        kept = {key: self.results[key] for key in sorted(self.used) if self.results[key].failure != "crash"}
+        with writing(self.path), atomic_write(self.path) as temporary:
+            temporary.write_text("".join(_line(*item) for item in kept.items()), encoding="utf-8")
+
+
+def _line(key: str, outcome: Outcome) -> str:
+    return json.dumps({"key": key, **outcome._asdict()}) + "\n"
 
 
 @dataclass(eq=False)
@@ -89,10 +111,17 @@ class EvaluationContext:
         seconds: float | None = None,  # time limit per item
     ) -> list[Outcome]:
         """The outcome of each item, from the cache or from a worker."""
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = f"{function.__module__}.{function.__qualname__} {library_versions()}"
         names = [f"{name} {key}" for key in keys]
-        new = {key: i for i, key in enumerate(names) if key not in self.cache.results}
+        allowed = self.workers.seconds if seconds is None else seconds
+        new = {key: i for i, key in enumerate(names) if self._is_due(key, allowed)}
         order = list(new)
+        self.cache.used.update(names)
         self.workers.run(function, [items[new[key]] for key in order], seconds=seconds, label=label if self.progress else None,
                          done=lambda i, outcome: self.cache.add(order[i], outcome))
         return [self.cache.results[key] for key in names]
+
+    def _is_due(self, key: str, seconds: float) -> bool:
+        """Whether an item has to be computed: it never was, or it may take longer now than the time it was stopped after."""
+        found = self.cache.results.get(key)
+        return found is None or (found.failure == "timeout" and found.seconds < seconds)

@@ -12,6 +12,7 @@ __all__ = ['EvaluationReport', 'compare', 'evaluate', 'structure_table']
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from fourier_workbench.evaluation.structures import (
 )
 from .uniqueness import STRICT, match_samples
 from .workers import Workers
-from ..files import atomic_write, writable_folder, write_json, writing
+from ..files import atomic_write, claim_folder, write_json, writing
 from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
@@ -180,99 +181,12 @@ def _coverage_rates(samples: SampleSet, target: list[Crystal], thresholds: tuple
             precision.rate(covers, lost, definition=f"a sample has a reference crystal {within}")], covers
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #e2df0b67
-def evaluate(
-    samples: SampleResult | Iterable[Any] | Path | str,  # a result, crystals (None where rejected), or a path; see `read_samples`
-    reference: Any = None,  # training crystals: a `Corpus` (its training split), a path, crystals, or `by_formula` of them
-    *,
-    target: Any = None,  # what distributions and coverage compare with; default: the reference, of a corpus its test split
-    compare: int = 1000,  # crystals of the target for distances; 0: no distances
-    coverage: int = 0,  # crystals of the target for coverage, about 0.2 s each (needs matminer); 0: no coverage
-    thresholds: tuple[float, float] = THRESHOLDS["MP-20"],  # of coverage
-    measurements: Sequence[str] | None = None,  # of `MEASUREMENTS`; default: all that are available
-    energies: Any = None,  # "chgnet", "sevennet" or `Energies`: relax all samples and judge what is stable
-    hull: Any = "self",  # "self" (of the reference, by the same potential), a table's path, or a `Hull`
-    directory: Path | str | None = None,  # for the results; a killed evaluation continues from there
-    workers: int | None = None,  # processes; default: one per core
-    limit: float = 20.0,  # seconds per structure and measurement
-    seed: int = 0,  # of the choice of target crystals
-    progress: bool = True,
-) -> EvaluationReport:
-    """Measure samples and report rates; every rate's denominator is all samples, rejected ones included.
-
-    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, when nothing of the
-    reference can be read, and when coverage is asked for with fewer than 30 crystals to compare with.
-    """
-    check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
-    check_options(EvaluationError, workers=workers)
-    _check_places(samples, reference, directory)
-    if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
-        reference = list(reference)  # it is read twice
-    unread: Counter[str] = Counter()
-    target, computing = reference if target is None else target, _open_energies(energies, hull, reference, workers, directory)
-    compared = max(compare, coverage) if target is not None else 0
-    wanted = tuple(measurements or [name for name in available_measurements() if name != "symmetry" or compared])
-    with Workers(workers, limit) as pool:
-        context = EvaluationContext(pool, ResultCache(None if directory is None else Path(directory) / "journal.jsonl"), progress)
-        beside = sample_target(target, compared, seed) if compared else []
-        if coverage and len(beside[:coverage]) < MIN_REFERENCE:
-            raise EvaluationError(
-                f"coverage needs at least {MIN_REFERENCE} reference crystals, whose compositions set its scale; there are "
-                f"{len(beside[:coverage])}: give a larger target and a larger `coverage`, or leave it out")
-        known = reference if reference is None or isinstance(reference, dict) else by_formula(reference, unread)
-        drawn = read_samples(samples, context)
-        table = measure_structures(drawn.crystals, drawn.ids, drawn.reasons, context, wanted)
-        if drawn.slots is not None:
-            table[SLOT_COLUMNS] = drawn.slots.to_numpy()
-        lost = _add_matches(table, drawn, known, context)
-        _add_hashes(table, drawn, known, context)
-        needed = [name for name in wanted if name != "charges"]
-        theirs = measure_structures(beside[:compare], None, None, context, needed) if beside else None
-        covering, covers = _coverage_rates(drawn, beside[:coverage], thresholds, context) if coverage else ([], None)
-    sources = {"sizes", "radii", *wanted, "matching", "hash"}
-    sources |= {"slots"} if drawn.slots is not None else set()
-    sources |= {"reference"} if known is not None else set()
-    table, left_out = add_verdicts(table, sources)
-    if covers is not None:
-        table["covers"] = covers
-    facts = _facts(table, known, lost, theirs, {
-        "seconds a question": limit, "questions": ", ".join(wanted), "seed": seed,
-        "coverage": f"of {len(beside[:coverage])} crystals" if coverage else
-        "left out: `coverage` fingerprints so many reference crystals and all samples, about 0.2 s each"}, left_out)
-    report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
-                              distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
-    report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
-    report = replace(report, facts=report.facts | {
-        "remarks": find_remarks(report.structures, drawn.crystals, known, unread.total())})
-    if directory is not None:
-        report.save(directory)
-        context.cache.delete()
-    return report
-
-
-def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.DataFrame | None, settings: dict[str, Any],
-           left_out: dict[str, str]) -> dict[str, Any]:
-    """Versions, settings, numbers of crystals compared with, metrics left out, failures by measurement and reason."""
-    facts: dict[str, Any] = {"samples": len(table), **settings, "oxidation states": OXIDATION_STATES,
-                             "symmetry within, Å": SYMPREC}
-    if known is not None:
-        facts |= {"reference crystals": sum(map(len, known.values())), "references not comparable": lost}
-    if theirs is not None:
-        facts["crystals distributions are compared with"] = len(theirs)
-    if left_out:
-        reasons = {reason: [label for label, why in left_out.items() if why == reason] for reason in left_out.values()}
-        facts["left out"] = "; ".join(f"{' · '.join(labels)}: {reason}" for reason, labels in reasons.items())
-    versions = {name: package_version(name) for name in ("fourier_workbench", "pymatgen", "spglib", "smact", "matminer")}
-    return {**facts, **versions, "failures": count_failures(table["failure"])}
-
-
-def _check_places(samples: Any, reference: Any, directory: Path | str | None) -> None:
-    """Refuse samples that are not there, an empty reference, and a folder that cannot be written, before anything runs."""
+def _check_places(samples: Any, reference: Any) -> None:
+    """Refuse samples that are not there and an empty reference, before anything runs."""
     if isinstance(reference, dict) and not any(reference.values()):
         raise EvaluationError("the reference holds no crystal; give another one, or leave it out")
     if isinstance(samples, str | Path) and not Path(samples).exists():
         raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
-    if directory is not None:
-        writable_folder(directory)
 
 
 def _open_energies(energies: Any, hull: Any, reference: Any, workers: int | None, directory: Path | str | None) -> Any:
@@ -303,6 +217,101 @@ def _with_energies(report: EvaluationReport, energies: Any, hull: Any, known: Re
                    facts=report.facts | {"energies": energies.potential.description, "hull": source})
 
 
+def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.DataFrame | None, settings: dict[str, Any],
+           left_out: dict[str, str]) -> dict[str, Any]:
+    """Versions, settings, numbers of crystals compared with, metrics left out, failures by measurement and reason."""
+    facts: dict[str, Any] = {"samples": len(table), **settings, "oxidation states": OXIDATION_STATES,
+                             "symmetry within, Å": SYMPREC}
+    if known is not None:
+        facts |= {"reference crystals": sum(map(len, known.values())), "references not comparable": lost}
+    if theirs is not None:
+        facts["crystals distributions are compared with"] = len(theirs)
+    if left_out:
+        reasons = {reason: [label for label, why in left_out.items() if why == reason] for reason in left_out.values()}
+        facts["left out"] = "; ".join(f"{' · '.join(labels)}: {reason}" for reason, labels in reasons.items())
+    versions = {name: package_version(name) for name in ("fourier_workbench", "pymatgen", "spglib", "smact", "matminer")}
+    return {**facts, **versions, "failures": count_failures(table["failure"])}
+
+# %% ../../nbs/api/evaluation/06_evaluate.ipynb #975da81b
+def _measure(samples: Any, reference: Any, target: Any, compare: int, coverage: int, thresholds: tuple[float, float],
+             measurements: Sequence[str] | None, seed: int, unread: Counter[str], context: EvaluationContext
+             ) -> tuple[EvaluationReport, Reference | None]:
+    """Everything but energies and remarks; the report, and the reference by formula."""
+    compared = max(compare, coverage) if target is not None else 0
+    wanted = tuple(measurements or [name for name in available_measurements() if name != "symmetry" or compared])
+    beside = sample_target(target, compared, seed) if compared else []
+    if coverage and len(beside[:coverage]) < MIN_REFERENCE:
+        raise EvaluationError(
+            f"coverage needs at least {MIN_REFERENCE} reference crystals, whose compositions set its scale; there are "
+            f"{len(beside[:coverage])}: give a larger target and a larger `coverage`, or leave it out")
+    known = reference if reference is None or isinstance(reference, dict) else by_formula(reference, unread)
+    drawn = read_samples(samples, context)
+    table = measure_structures(drawn.crystals, drawn.ids, drawn.reasons, context, wanted)
+    if drawn.slots is not None:
+        table[SLOT_COLUMNS] = drawn.slots.to_numpy()
+    lost = _add_matches(table, drawn, known, context)
+    _add_hashes(table, drawn, known, context)
+    needed = [name for name in wanted if name != "charges"]
+    theirs = measure_structures(beside[:compare], None, None, context, needed) if beside else None
+    covering, covers = _coverage_rates(drawn, beside[:coverage], thresholds, context) if coverage else ([], None)
+    sources = {"sizes", "radii", *wanted, "matching", "hash"}
+    sources |= {"slots"} if drawn.slots is not None else set()
+    sources |= {"reference"} if known is not None else set()
+    table, left_out = add_verdicts(table, sources)
+    if covers is not None:
+        table["covers"] = covers
+    facts = _facts(table, known, lost, theirs, {
+        "seconds a question": context.workers.seconds, "questions": ", ".join(wanted), "seed": seed,
+        "coverage": f"of {len(beside[:coverage])} crystals" if coverage else
+        "left out: `coverage` fingerprints so many reference crystals and all samples, about 0.2 s each"}, left_out)
+    report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
+                              distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
+    return report, known
+
+# %% ../../nbs/api/evaluation/06_evaluate.ipynb #cdb9e0c3
+def evaluate(
+    samples: SampleResult | Iterable[Any] | Path | str,  # a result, crystals (None where rejected), or a path; see `read_samples`
+    reference: Any = None,  # training crystals: a `Corpus` (its training split), a path, crystals, or `by_formula` of them
+    *,
+    target: Any = None,  # what distributions and coverage compare with; default: the reference, of a corpus its test split
+    compare: int = 1000,  # crystals of the target for distances; 0: no distances
+    coverage: int = 0,  # crystals of the target for coverage, about 0.2 s each (needs matminer); 0: no coverage
+    thresholds: tuple[float, float] = THRESHOLDS["MP-20"],  # of coverage
+    measurements: Sequence[str] | None = None,  # of `MEASUREMENTS`; default: all that are available
+    energies: Any = None,  # "chgnet", "sevennet" or `Energies`: relax all samples and judge what is stable
+    hull: Any = "self",  # "self" (of the reference, by the same potential), a table's path, or a `Hull`
+    directory: Path | str | None = None,  # for the results; a killed or repeated evaluation continues from there
+    workers: int | None = None,  # processes; default: one per core
+    limit: float = 20.0,  # seconds per structure and measurement
+    seed: int = 0,  # of the choice of target crystals
+    progress: bool = True,
+) -> EvaluationReport:
+    """Measure samples and report rates; every rate's denominator is all samples, rejected ones included.
+
+    Without a reference there are no rates of novelty. Raises `EvaluationError` when there are no samples, when nothing of the
+    reference can be read, and when coverage is asked for with fewer than 30 crystals to compare with.
+    """
+    check_arguments(EvaluationError, LIMITS | {"limit": SECONDS}, compare=compare, coverage=coverage, limit=limit, seed=seed)
+    check_options(EvaluationError, workers=workers)
+    _check_places(samples, reference)
+    if not isinstance(reference, (Corpus, dict, str, Path, type(None))):
+        reference = list(reference)  # it is read twice
+    unread: Counter[str] = Counter()
+    with nullcontext() if directory is None else claim_folder(Path(directory), EvaluationError):
+        computing = _open_energies(energies, hull, reference, workers, directory)
+        cache = ResultCache(None if directory is None else Path(directory) / "journal.jsonl")
+        with Workers(workers, limit) as pool:
+            report, known = _measure(samples, reference, reference if target is None else target, compare, coverage, thresholds,
+                                     measurements, seed, unread, EvaluationContext(pool, cache, progress))
+        report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
+        remarks = find_remarks(report.structures, report.crystals, known, unread.total())
+        report = replace(report, facts=report.facts | {"remarks": remarks})
+        if directory is not None:
+            report.save(directory)
+            cache.finish()
+    return report
+
+# %% ../../nbs/api/evaluation/06_evaluate.ipynb #bf580d91
 def structure_table(
     crystals: Sequence[Crystal | None],  # None where rejected
     ids: Sequence[str] | None = None, reasons: Sequence[str | None] | None = None, *,
