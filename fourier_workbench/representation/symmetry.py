@@ -5,6 +5,9 @@
 # %% ../../nbs/api/representation/03_symmetry.ipynb #21b1ffcf
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +19,11 @@ from torch import Tensor
 from ..crystal import Crystal, check_symprec
 from ..errors import RepresentationError
 from .basis import FourierBasis
+from ..threads import available_cores
 
 # %% auto #0
-__all__ = ['SymmetryOperations', 'symmetry_operations', 'mode_images', 'apply_operation', 'symmetry_residuals', 'closed_modes',
-           'symmetrise', 'orbits']
+__all__ = ['SpaceGroup', 'SymmetryOperations', 'symmetry_operations', 'find_space_group', 'find_space_groups', 'mode_images',
+           'apply_operation', 'symmetry_residuals', 'closed_modes', 'symmetrise', 'orbits']
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #56292f99
 class SymmetryOperations(NamedTuple):
@@ -32,6 +36,12 @@ class SymmetryOperations(NamedTuple):
     origin: Float64[Tensor, "3"] | None = None  # f + origin are coordinates with respect to the group's standard origin
 
 
+def _dataset(crystal: Crystal, symprec: float) -> Any:
+    """What spglib finds, None for nothing."""
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    return spglib.get_symmetry_dataset(cell, symprec=symprec)
+
+
 def symmetry_operations(
     crystal: Crystal,
     symprec: float = 0.01,  # tolerance, Å
@@ -41,8 +51,7 @@ def symmetry_operations(
     Raises `RepresentationError` if spglib finds none, as for coincident atoms, and `CrystalError` for a bad `symprec`.
     """
     check_symprec(symprec)
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    found = _dataset(crystal, symprec)
     if found is None:
         raise RepresentationError(
             f"no space group found for {crystal.formula} within {symprec} Å; check its distances, or change symprec"
@@ -52,6 +61,27 @@ def symmetry_operations(
         int(found.number), str(found.international),
         torch.from_numpy(np.linalg.solve(found.transformation_matrix, found.origin_shift)),
     )
+
+# %% ../../nbs/api/representation/03_symmetry.ipynb #9e22c1af
+SpaceGroup = tuple[int, str]  # number, 1…230, and Hermann–Mauguin symbol
+
+
+def find_space_group(
+    crystal: Crystal,
+    symprec: float = 0.1,  # tolerance, Å
+) -> SpaceGroup | None:
+    """The space group that spglib finds; None where it finds none, as for coincident atoms."""
+    found = _dataset(crystal, symprec)
+    return None if found is None else (int(found.number), str(found.international))
+
+
+def find_space_groups(
+    crystals: Sequence[Crystal],
+    symprec: float = 0.1,  # tolerance, Å
+) -> list[SpaceGroup | None]:
+    """`find_space_group` of each crystal, on all cores."""
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(partial(find_space_group, symprec=symprec), crystals))
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #f08558ee
 def mode_images(

@@ -5,34 +5,30 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['space_group_number', 'known_conditions', 'training_conditions']
+__all__ = ['known_conditions', 'training_conditions']
 
 # %% ../../nbs/api/training/05_stages.ipynb #cb48ae71
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import spglib
 import torch
 
 from ..crystal import Crystal
 from ..errors import RecipeError
 from ..model.conditions import Conditions, crystal_systems
 from ..representation.basis import MAX_SLOTS
+from ..representation.symmetry import find_space_groups
 
 # %% ../../nbs/api/training/05_stages.ipynb #3d669f43
-def space_group_number(crystal: Crystal, symprec: float = 0.1) -> int:
-    """Number of the space group that spglib finds within `symprec` Å; 1 where it finds none."""
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec)
-    return 1 if found is None else int(found.number)
-
-
 def known_conditions(
     crystals: Sequence[Crystal],
     max_count: int,  # atoms of one species
 ) -> Conditions:
-    """Composition, crystal system and space group of crystals; raises `RecipeError` for one with more atoms of a species."""
+    """Composition, crystal system and space group of crystals; raises `RecipeError` for one with more atoms of a species.
+
+    Space groups are spglib's within 0.1 Å; 1 where it finds none.
+    """
     known = Conditions.nothing(len(crystals))
     for i, crystal in enumerate(crystals):
         z, n = np.unique(crystal.numbers, return_counts=True)
@@ -40,7 +36,7 @@ def known_conditions(
             raise RecipeError(f"{crystal.formula} has {n.max()} atoms of one species and {len(z)} species; at most {max_count} "
                               f"and {MAX_SLOTS} can be told: raise max_count, or prepare the corpus with fewer sites")
         known.species[i, : len(z)], known.counts[i, : len(z)] = torch.from_numpy(z), torch.from_numpy(n)
-        known.space_group[i] = space_group_number(crystal)
+    known.space_group[:] = torch.tensor([1 if found is None else found[0] for found in find_space_groups(crystals)])
     return known._replace(crystal_system=crystal_systems(known.space_group))
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import spglib
 import traitlets
 from ase.db import connect
 from ase.io import write
@@ -24,6 +23,7 @@ from ase.io import write
 from ..crystal import Crystal, pretty_formula
 from ..evaluation.evaluate import EvaluationReport
 from ..generation.samples import SampleResult, describe, is_valid, typed_table
+from ..representation.symmetry import find_space_group
 from .density import Explorer
 from .geometry import flat_lattice, pack_atoms
 from .theme import Scheme, ViewError, element_styles, style_figure
@@ -46,11 +46,8 @@ HINTS = {"group": "space group of the integer operations that map the atoms onto
 
 def space_group(crystal: Crystal | None, symprec: float = SYMPREC) -> str | None:
     """International symbol of the space group within `symprec` Å; None where none is found."""
-    if crystal is None:
-        return None
-    cell = crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist()
-    found = spglib.get_symmetry_dataset(cell, symprec=symprec)
-    return None if found is None else f"{found.international} ({found.number})"
+    found = None if crystal is None else find_space_group(crystal, symprec)
+    return None if found is None else f"{found[1]} ({found[0]})"
 
 
 def gallery_table(
