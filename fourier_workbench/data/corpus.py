@@ -119,7 +119,7 @@ class CorpusView(_CrystalSequence):
     def __repr__(self) -> str:
         return f"CorpusView({len(self)} of {len(self.corpus)} crystals of {self.corpus.path})"
 
-
+# %% ../../nbs/api/data/06_corpus_and_funnel.ipynb #854bd85b
 class Corpus(_CrystalSequence):
     """A prepared corpus: `len`, `[i]`, iteration, `.split(name)`, `.funnel`, `.basis`, `.grid`, `.hash`, `.packed()`.
 

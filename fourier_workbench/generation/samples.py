@@ -102,7 +102,7 @@ def compare_asked(asked: Conditions, decoded: Decoded, crystals: Sequence[Crysta
         rows.append(row | told)
     return rows
 
-
+# %% ../../nbs/api/generation/01_sample_results.ipynb #b4a9c030
 @dataclass(frozen=True, eq=False, repr=False)
 class SampleResult:
     """All samples of one call, in order, rejected ones included (paper 4.2, A.3)."""
@@ -193,7 +193,7 @@ class SampleResult:
         """Write crystals, table and funnel into `directory`; the paths written. Raises `EvaluationError`."""
         return save_samples(self, directory, formats)
 
-
+# %% ../../nbs/api/generation/01_sample_results.ipynb #a83caa24
 def join_results(parts: Sequence[SampleResult]) -> SampleResult:
     """The samples of several calls as one result; the parts have the same seed, kind and settings."""
     tensors = zip(*(part.decoded for part in parts), strict=True)

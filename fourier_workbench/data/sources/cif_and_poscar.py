@@ -321,7 +321,7 @@ def _index_archive(path: Path, limits: ReadingLimits) -> list[str]:
                       f"{(inner + data)[0]}; unpack the archive to read them", stacklevel=2)
     return kept
 
-
+# %% ../../../nbs/api/data/sources/02_formats.ipynb #d55836e3
 class _Position(threading.local):
     """Where the last part of a tar archive ended."""
 

@@ -243,7 +243,7 @@ def _index_text(text: str) -> tuple[Sequence[Span | dict], int]:
         at = stop
     return spans, found
 
-
+# %% ../../../nbs/api/data/sources/03_tables.ipynb #1b7b57d9
 @lru_cache(maxsize=1)
 def _json_text(path: str, modified: int, limits: ReadingLimits) -> str:
     most = int(limits.max_file_mb * MB)

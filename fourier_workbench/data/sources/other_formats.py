@@ -88,7 +88,7 @@ def _index_xyz(path: Path, limits: ReadingLimits = STANDARD_LIMITS) -> list[Fram
         raise SourceError(f"{path} cannot be unpacked ({first_line(error)}); is the download complete?") from error
     return frames
 
-
+# %% ../../../nbs/api/data/sources/03_tables.ipynb #44de2339
 def _number(text: str) -> str | float:
     try:
         return float(text)
@@ -184,6 +184,10 @@ def _read_xyz(part: Part, reject: OnReject) -> Iterator[Sample]:
         yield from samples_from(entries, reject, (Exception,), part.limits)
 
 
+_XYZ = (".extxyz", ".xyz")
+XYZ = Format(tuple(suffix + packed for suffix in _XYZ for packed in ("", *PACKINGS)), indexed(_index_xyz, _read_xyz))
+
+# %% ../../../nbs/api/data/sources/03_tables.ipynb #c7945976
 def _connect(path: Path) -> sqlite3.Connection:
     """A database, opened so that nothing is written, not even a lock beside it."""
     database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
@@ -236,8 +240,6 @@ def _read_ase(part: Part, reject: OnReject) -> Iterator[Sample]:
         database.close()
 
 
-_XYZ = (".extxyz", ".xyz")
-XYZ = Format(tuple(suffix + packed for suffix in _XYZ for packed in ("", *PACKINGS)), indexed(_index_xyz, _read_xyz))
 ASE = Format((".db",), indexed(_index_ase, _read_ase))
 
 # %% ../../../nbs/api/data/sources/03_tables.ipynb #9c422ed3
