@@ -151,7 +151,38 @@ def train(
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #bf076bd5
-@command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions")
+def _symbols(text: str | None) -> tuple[str, ...] | None:
+    """Symbols from `Li,O`; None where nothing was given."""
+    return None if text is None else tuple(part for part in text.replace(",", " ").split())
+
+
+def _range(text: str | None, name: str) -> tuple[float, float] | None:
+    """Numbers from `4:12`, or both ends from `8`; None where nothing was given."""
+    from fourier_workbench.errors import RecipeError
+
+    if text is None:
+        return None
+    try:
+        ends = [float(part) if "." in part else int(part) for part in text.split(":")]
+    except ValueError as error:
+        raise RecipeError(f"{name} must be a number or a range such as 4:12; got {text[:40]!r}") from error
+    if len(ends) > 2:
+        raise RecipeError(f"{name} must be a number or a range such as 4:12; got {text[:40]!r}")
+    return ends[0], ends[-1]
+
+
+def _request(file: Path | None, **parts: Any) -> Any:
+    """The request of a file with the parts of the command line in place of its own; None where nothing is asked."""
+    from fourier_workbench.generation import Request
+
+    given = {name: value for name, value in parts.items() if value is not None}
+    if file is None:
+        return Request(**given) if given else None
+    written = Request.from_json(file)
+    return Request(**({name: getattr(written, name) for name in written.parts()} | given))
+
+
+@command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions", "generation.requests:Request")
 def sample(
     run: str,  # directory of a run, or the name of a shipped checkpoint
     out: Path,  # directory for the samples; repeat the command to resume
@@ -163,22 +194,40 @@ def sample(
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
     symmetry: bool = True, max_strain: float | None = None, accept: float | None = None,
     compositions: Literal["first", "open"] = "first",  # drawn first, where the model can, or left to the diffuser
+    elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
+    allow: str | None = None,  # further elements that may occur; alone: any of these
+    forbid: str | None = None,  # elements that must not occur
+    formula: str | None = None,  # reduced, with any number of formula units
+    counts: str | None = None,  # atoms of each element in the cell, as Sr1Ti1O3
+    atoms: str | None = None,  # in the cell, as 8 or 4:12
+    system: str | None = None,  # crystal system
+    space_group: int | None = None,  # number
+    volume: str | None = None,  # Å³ per atom, as 8:12
+    request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
 ) -> None:
     """Generate crystals with a trained model, or with one that comes with the package."""
     import torch
 
     from fourier_workbench.generation import RecoveryOptions, load_generator, sample_folder
+    from fourier_workbench.generation.requests import met_rates
 
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
     recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain)
+    asked = _request(request, required=_symbols(elements), allowed=_symbols(allow), forbidden=_symbols(forbid), formula=formula,
+                     counts=counts, n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
+                     volume_per_atom=_range(volume, "--volume"))
     result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
-                           compositions=compositions, recovery=recovery, formats=formats)
+                           compositions=compositions, request=asked, recovery=recovery, formats=formats)
     paths, table = result.paths, result.table
     kept = result.funnel["kept"]
     print(f"{len(table)} sampled, {kept} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")
-    if "met" in table:
+    if asked is not None:
+        print(f"  asked: {asked}")
+        for part in met_rates(table).itertuples():
+            print(f"    {part.part:<16} {part.met} of {part.of} have it, {part.rate:.1%} ({part.low:.1%} to {part.high:.1%})")
+    elif "met" in table:
         met, untold = int(table["met"].sum()), int(table["decoded_as_asked"].sum())
         print(f"  composition asked for: {met} have it, {untold} decode to it untold")
     if accept is not None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Denoise', 'Callback', 'SAMPLERS', 'LadderNoise', 'noise_levels', 'Sampler', 'ddim', 'multistep', 'ancestral', 'renoise', 'churn', 'get_sampler', 'denoiser', 'guided']
+__all__ = ['Denoise', 'Callback', 'SAMPLERS', 'LadderNoise', 'StartingNoise', 'noise_levels', 'Sampler', 'ddim', 'multistep', 'ancestral', 'renoise', 'churn', 'get_sampler', 'denoiser', 'guided']
 
 # %% ../../nbs/api/diffusion/01_noise_schedule_samplers.ipynb #267159bf
 from collections.abc import Callable
@@ -37,6 +37,23 @@ class LadderNoise:
         """Fresh noise of scale τ on kept channels, zero elsewhere (at paper size nine tenths of the channels)."""
         fresh = radial_laplace(self.tau, len(self.generators), self.generators)
         return fresh.new_zeros(len(fresh), self.channels).index_copy(1, self.kept, fresh)
+
+
+class StartingNoise(LadderNoise):
+    """Noise whose first draw is a ladder with noise of some level: a sampler that is given it starts from there."""
+
+    def __init__(
+        self, noise: LadderNoise,
+        mean: Complex64[Tensor, "*b C"],  # ladder to start from
+        shares: tuple[Float[Tensor, " C"], Float[Tensor, " C"]],  # of signal and of noise, at the level to start from
+    ):
+        self.kept, self.generators, self.tau, self.channels = noise.kept, noise.generators, noise.tau, noise.channels
+        self.start: tuple[Tensor, ...] | None = (mean, *shares)
+
+    def draw(self) -> Complex64[Tensor, "B C"]:
+        """c·μ + s·η at first, then noise."""
+        fresh, start, self.start = super().draw(), self.start, None
+        return fresh if start is None else start[1] * start[0] + start[2] * fresh
 
 
 def noise_levels(

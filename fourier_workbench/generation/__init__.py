@@ -7,11 +7,12 @@ reason) and its files.
 from fourier_workbench._moved import forward
 from fourier_workbench.generation.folder import sample_folder
 from fourier_workbench.generation.generator import Generator, RecoveryOptions, load_generator, shipped
+from fourier_workbench.generation.requests import Request
 from fourier_workbench.generation.samples import SampleResult, Trajectory
 
 Recovering = RecoveryOptions  # its former name
 __all__ = [
-    "EvaluationReport", "Generator", "RecoveryOptions", "SampleResult", "Trajectory", "evaluate",
+    "EvaluationReport", "Generator", "RecoveryOptions", "Request", "SampleResult", "Trajectory", "evaluate",
     "evaluate_reconstruction", "load_generator", "sample_folder", "shipped",
 ]
 _EVALUATION = {name: f"evaluation:{name}" for name in ("EvaluationReport", "evaluate", "evaluate_reconstruction")}

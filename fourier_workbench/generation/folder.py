@@ -30,7 +30,9 @@ from ..diffusion.guides import Steering
 from ..diffusion.samplers import get_sampler, noise_levels
 from ..errors import EvaluationError, RecipeError
 from ..files import atomic_write, claim_folder, read_json, writable_folder, write_json, writing
+from .asking import answer_request
 from .generator import Generator, RecoveryOptions, guided_denoiser, split_range
+from .requests import Request
 from fourier_workbench.generation.samples import (
     MANIFEST,
     SampleResult,
@@ -169,7 +171,9 @@ SAMPLE_BYTES = 8e3  # a generous guess for one sample in one format
 
 def sample_folder(
     generator: Generator, directory: Path | str, n: int, seed: int = 0, steps: int = 50, sampler: str = "churn", *,
-    guidance: float | None = None, guide: Any = None, batch_size: int | None = None,
+    guidance: float | None = None, guide: Any = None,
+    request: Request | None = None,  # what is asked of every sample
+    batch_size: int | None = None,
     recovery: RecoveryOptions = RecoveryOptions(),
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     compositions: Literal["first", "open"] = "first",  # as in `Generator.sample`
@@ -184,20 +188,25 @@ def sample_folder(
     noise_levels(steps), get_sampler(sampler)  # refuse what is none
     _, weight = guided_denoiser(generator, guidance)
     writable_folder(directory, room=SAMPLE_BYTES * n * len(formats))  # known before drawing
-    request = {"model": model_digest(generator), "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
-               "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
-               "max_strain": generator.strain_limit(recovery)}
+    about = {"model": model_digest(generator), "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight,
+             "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
+             "max_strain": generator.strain_limit(recovery)}
     if generator.composer is not None:
-        request["compositions"] = compositions
+        about["compositions"] = compositions
     steering = Steering.of(guide)
     if steering is not None:
-        request["guide"] = steering.describe()  # functions by their names: a folder cannot tell that one was rewritten
+        about["guide"] = steering.describe()  # functions by their names: a folder cannot tell that one was rewritten
+
+    if request is not None:
+        about["request"] = request.parts()
+        answer_request(request, generator, seed, [0])  # what cannot be met is refused before anything is written
 
     def draw(start: int, count: int) -> SampleResult:
         mine = None if steering is None else steering.at(slice(start, start + count))
-        result = generator.sample(count, seed, steps, sampler, guidance=guidance, guide=mine, batch_size=batch_size,
-                                  recovery=recovery, compositions=compositions, first=start, progress=False)
+        result = generator.sample(count, seed, steps, sampler, guidance=guidance, guide=mine, request=request,
+                                  batch_size=batch_size, recovery=recovery, compositions=compositions, first=start,
+                                  progress=False)
         return result if accept is None else result.accepting(accept)
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk
-    return fill_folder(directory, draw, n, request, formats, accepted=accept is not None, chunk=chunk, progress=progress)
+    return fill_folder(directory, draw, n, about, formats, accepted=accept is not None, chunk=chunk, progress=progress)

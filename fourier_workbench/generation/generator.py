@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import torch
-from jaxtyping import Complex64
+from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -23,11 +24,21 @@ from ..arguments import LIMITS, Whole, check_arguments, check_choice, check_fiel
 from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
-from ..diffusion.guides import Steered, Steering, SteeringRecord
+from ..diffusion.guides import Steered, Steering, SteeringRecord, SublatticeGuide
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
-from ..diffusion.samplers import Denoise, LadderNoise, denoiser, get_sampler, guided, noise_levels
+from fourier_workbench.diffusion.samplers import (
+    Denoise,
+    LadderNoise,
+    StartingNoise,
+    denoiser,
+    get_sampler,
+    guided,
+    noise_levels,
+)
 from ..errors import CheckpointError, RecipeError
 from ..files import read_json
+from .asking import Answer, answer_request, put_back
+from .requests import Request
 from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
 from ..model.composition import CompositionModel
@@ -44,8 +55,8 @@ from ..threads import limited_threads
 # %% auto #0
 __all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'told_composition',
            'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'fitting_batch', 'require', 'widest',
-           'Drawing', 'draw_samples', 'draw_ladders', 'draw_accepted', 'draw_conditions', 'ladder_noise', 'steered',
-           'guided_denoiser', 'shipped', 'load_generator']
+           'Drawing', 'draw_samples', 'starting_levels', 'draw_ladders', 'draw_accepted', 'draw_conditions',
+           'ladder_noise', 'steered', 'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -66,18 +77,22 @@ class RecoveryOptions:
 
 def told_composition(fourier: FourierCrystals, told: Conditions) -> FourierCrystals:
     """Decoded crystals with the elements and the numbers of atoms that were asked for, where they were."""
-    known, alpha = told.counts.any(1), fourier.coefficients.clone()
+    known, alpha = told.species.any(1), fourier.coefficients.clone()
     alpha[known] *= (told.species[known] > 0)[..., None]
-    alpha[known, :, alpha.shape[-1] // 2] = told.counts[known].to(alpha.dtype)
+    zero = alpha.shape[-1] // 2  # a count of 0 is open
+    alpha[..., zero] = torch.where(told.counts > 0, told.counts.to(alpha.dtype), alpha[..., zero])
     return FourierCrystals(fourier.lattice, torch.where(known[:, None], told.species, fourier.species), alpha)
 
 
 def decode_crystals(
-    decoded: Decoded, generator: Generator, options: RecoveryOptions, told: Conditions | None = None
+    decoded: Decoded, generator: Generator, options: RecoveryOptions, told: Conditions | None = None,
+    kept: SublatticeGuide | None = None,  # elements that stay where they are
 ) -> Recovery:
     """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries; of a composition that is told."""
     fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
     fourier = fourier if told is None else told_composition(fourier, told)
+    if kept is not None:  # symmetry could move its atoms, or strain its cell
+        fourier, options = put_back(fourier, kept), replace(options, symmetry=False)
     basis, grid = generator.autoencoder.basis, generator.grid
     how: dict[str, Any] = {"method": options.method, "tolerance": options.tolerance, "policy": options.policy,
                            "counts": options.counts, "max_atoms": options.max_atoms}
@@ -156,6 +171,7 @@ class Generator:
         *,
         guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guide, half the work
         guide: Any = None,  # decoded -> (B,) loss that leads the samples, or a sequence of these or of (function, weight)
+        request: Request | None = None,  # what is asked of every sample
         batch_size: int | None = None,  # default: as many samples as fit in about 8192 tokens
         recovery: RecoveryOptions = RecoveryOptions(),
         trace: bool = False,  # keep the ladders at every noise level
@@ -172,7 +188,10 @@ class Generator:
         check_options(RecipeError, batch_size=batch_size, guidance=guidance, accept=accept)
         size = fitting_batch(self) if batch_size is None else batch_size
         _, weight = guided_denoiser(self, guidance)
-        how = Drawing(seed, steps, sampler, guidance, size, recovery, trace, compositions, Steering.of(guide), first, progress)
+        if request is not None:
+            answer_request(request, self, seed, [first])  # what cannot be met is refused before anything is drawn
+        how = Drawing(seed, steps, sampler, guidance, size, recovery, trace, compositions, Steering.of(guide), request, first,
+                      progress)
         draw = partial(draw_samples, self, how)
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
         about = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
@@ -204,15 +223,16 @@ class Generator:
         recovery: RecoveryOptions = RecoveryOptions(), *, seed: int = 0, indices: Sequence[int] | None = None,
         kind: str = "decoded", batch_size: int = 64,
         told: Conditions | None = None,  # what was asked for; recovery keeps to the composition
+        kept: SublatticeGuide | None = None,  # elements that stay where they are
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
         with limited_threads(widest(self)):
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-            found = decode_crystals(decoded, self, recovery, told)
+            found = decode_crystals(decoded, self, recovery, told, kept)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
-                            seed, kind, found.counts, symmetries=found.symmetries, asked=told)
+                            seed, kind, found.counts, symmetries=found.symmetries, asked=told, grid=self.grid)
 
     @torch.no_grad()
     def encode(self, crystals: Sequence[Crystal], batch_size: int = 64) -> Complex64[Tensor, "B C"]:
@@ -268,37 +288,63 @@ class Drawing:
     trace: bool
     compositions: str
     steering: Steering | None
+    request: Request | None
     first: int  # number of the first sample
     progress: bool
     record: SteeringRecord = field(default_factory=SteeringRecord)
+    proposals: Counter[str] = field(default_factory=Counter)  # of compositions, and those among them that matched
 
     def describe(self, generator: Generator) -> dict[str, Any]:
-        """What the settings of a result say of compositions and guides."""
+        """What the settings of a result say of compositions, guides and the request."""
         about: dict[str, Any] = {} if generator.composer is None else {"compositions": self.compositions}
-        return about if self.steering is None else about | {"guide": self.steering.describe() | self.record.describe()}
+        if self.request is not None:
+            about["request"] = self.request.parts() | {"compositions": dict(self.proposals)}
+        if self.steering is not None:
+            about["guide"] = self.steering.describe() | self.record.describe()
+        elif self.record.levels:
+            about["guide"] = self.record.describe()
+        return about
+
+    def answer(self, generator: Generator, start: int, count: int) -> Answer:
+        """What samples `start` … are told and led by."""
+        place, numbers = start - self.first, range(start, start + count)
+        mine = None if self.steering is None else self.steering.at(slice(place, place + count))
+        if self.request is None:
+            return Answer(draw_conditions(generator, self.seed, numbers, self.compositions), mine)
+        answer = answer_request(self.request, generator, self.seed, numbers)
+        self.proposals.update(proposed=answer.proposed, matching=answer.matching)
+        return answer if mine is None else replace(answer, steering=mine.and_also(answer.steering))
 
 
 def draw_samples(generator: Generator, how: Drawing, start: int, count: int) -> SampleResult:
     """Samples `start` … `start` + `count` − 1."""
-    numbers, place = range(start, start + count), start - how.first
-    told = draw_conditions(generator, how.seed, numbers, how.compositions)
-    steering = None if how.steering is None else how.steering.at(slice(place, place + count))
-    ladders, way = draw_ladders(generator, how, start, count, told, steering)
-    result = generator.decode(ladders, how.recovery, seed=how.seed, indices=numbers, kind="sample", told=told)
-    return replace(result, trajectory=way)
+    answer = how.answer(generator, start, count)
+    ladders, way = draw_ladders(generator, how, start, count, answer)
+    result = generator.decode(ladders, how.recovery, seed=how.seed, indices=range(start, start + count), kind="sample",
+                              told=answer.told, kept=answer.kept)
+    return replace(result, trajectory=way, request=how.request)
+
+
+def starting_levels(generator: Generator, how: Drawing) -> tuple[Float[Tensor, " steps"], Complex64[Tensor, "1 C"] | None]:
+    """Noise levels to visit and, where a crystal is drawn anew from φ, its ladder; steps are as dense as in a whole run."""
+    highest, request = 0.99, how.request
+    if request is None or request.start is None or request.phi is None:
+        return noise_levels(how.steps), None
+    highest = min(highest, max(request.phi, 0.01))
+    return noise_levels(max(1, round(how.steps * request.phi)), highest), generator.encode([request.start])
 
 
 def draw_ladders(
     generator: Generator, how: Drawing, start: int, count: int,
-    told: Conditions | None = None,  # of these samples
-    steering: Steering | None = None,  # of these samples
+    answer: Answer,  # for these samples
 ) -> tuple[Complex64[Tensor, "n C"], Trajectory | None]:
-    """Ladders from noise, batch by batch, and with `trace` their way."""
-    schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    phis, move = noise_levels(how.steps), get_sampler(how.sampler)
+    """Ladders from noise, or from a crystal with noise, batch by batch, and with `trace` their way."""
+    schedule, move = require(generator, generator.schedule, NO_DIFFUSER), get_sampler(how.sampler)
+    phis, begin = starting_levels(generator, how)
+    told, steering = answer.told, answer.steering
     finals: list[Tensor] = []
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
-    bar = tqdm(total=count * how.steps, desc="sampling", unit="step", disable=not how.progress, leave=False)
+    bar = tqdm(total=count * len(phis), desc="sampling", unit="step", disable=not how.progress, leave=False)
     with limited_threads(widest(generator)), bar, torch.no_grad():
         for batch in split_range(count, how.batch_size):
             kept: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -314,6 +360,8 @@ def draw_ladders(
             if steering is not None:
                 denoise = steered(generator, denoise, steering.at(rows), how.record)
             noise = ladder_noise(generator, how.seed, range(start + batch.start, start + batch.stop))
+            if begin is not None:
+                noise = StartingNoise(noise, begin, schedule.coefficients(phis[0].to(generator.device)))
             finals.append(move(denoise, schedule, noise, phis.to(generator.device), record))
             traced.append(kept)
             if how.record.levels:

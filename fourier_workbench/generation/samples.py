@@ -27,6 +27,7 @@ from torch import Tensor
 from ..crystal import Crystal, describe, formula_of, is_valid
 from ..errors import EvaluationError
 from ..files import write_json, writing
+from .requests import Request, met_columns, met_rates
 from ..model.autoencoder import Decoded
 from ..model.conditions import Conditions
 from ..representation.grid_symmetry import GridSymmetry
@@ -120,6 +121,8 @@ class SampleResult:
     settings: dict[str, Any] = field(default_factory=dict)
     symmetries: list[GridSymmetry | None] | None = None  # operations of each crystal's atoms, where they were sought
     asked: Conditions | None = None  # what the diffuser was told, and recovery where it was a composition
+    request: Request | None = None  # what a person asked
+    grid: int = 24  # nodes along each axis of the cell
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -128,8 +131,13 @@ class SampleResult:
         return f"SampleResult({len(self)} samples, {self.funnel['kept']} crystals, {int(self.table['clean'].sum())} clean)"
 
     def _repr_html_(self, most: int = 10) -> str:
-        rows = self.table[["id", "formula", "n_sites", "residual", "valid", "clean", "reason"]].head(most)
+        names = ["id", "formula", "n_sites", "residual", "valid", "clean", "reason"]
+        names += [name for name in self.table if str(name).startswith("met") and self.request is not None]
+        rows = self.table[names].head(most)
         more = f"<p>{len(self) - most} more rows: gallery(result) shows all</p>" if len(self) > most else ""
+        if self.request is not None:
+            more += "".join(f"<p>{r.part}: {r.met} of {r.of} have it, {r.rate:.0%} ({r.low:.0%} to {r.high:.0%})</p>"
+                            for r in self.met.itertuples())
         return f"<p>{escape(repr(self))}</p>{rows.to_html(index=False, na_rep='', border=0, float_format='%.2g')}{more}"
 
     @property
@@ -164,7 +172,15 @@ class SampleResult:
         if self.asked is not None:
             for row, more in zip(rows, compare_asked(self.asked, self.decoded, self.crystals), strict=True):
                 row |= more
+        if self.request is not None:
+            for row, each in zip(rows, met_columns(self.request, self.crystals, self.grid), strict=True):
+                row |= each
         return typed_table(rows)
+
+    @property
+    def met(self) -> pd.DataFrame:
+        """Share of all samples that have each part that was asked, with Wilson's 95 % interval."""
+        return met_rates(self.table)
 
     def part(self, start: int, stop: int) -> Self:
         """Samples `start` … `stop` − 1 of this result."""

@@ -37,7 +37,8 @@ COLUMNS = {"formula": "formula", "n_sites": "atoms", "group": "group (exact)", "
            "min_distance": "min d (Å)", "residual": "residual", "e_above_hull": "E above hull (eV/atom)",
            "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training",
            "reason": "rejected for"}
-HINTS = {"group": "space group of the integer operations that map the atoms onto themselves on the grid",
+HINTS = {"met": "whether the sample has everything that was asked",
+         "group": "space group of the integer operations that map the atoms onto themselves on the grid",
          "space_group": f"space group that spglib finds within {SYMPREC} Å",
          "operations": "of the primitive cell", "moved": "atoms that symmetry put on another node than recovery alone had found",
          "strain_percent": "logarithm of the largest stretch that brought the decoded cell to its symmetry, in per cent",
@@ -99,7 +100,9 @@ def gallery_data(
     packer = Packer()
     cells = [None if c is None else {"lattice": flat_lattice(c.lattice), **pack_atoms(packer, c)} for c in crystals]
     species = element_styles((z for c in crystals if c is not None for z in c.species), scheme)
-    shown = {key: title for key, title in COLUMNS.items() if key == "formula" or (key in table and table[key].notna().any())}
+    met = {name: name.replace("met_", "met: ").replace("_", " ") for name in map(str, table) if name.startswith("met")}
+    shown = {key: title for key, title in (COLUMNS | met).items()
+             if key == "formula" or (key in table and table[key].notna().any())}
     rows = [{"id": row["id"], **{key: _plain(row.get(key)) for key in shown}, "formula": c and pretty_formula(c.reduced_formula)}
             for row, c in zip(table.to_dict("records"), crystals, strict=True)]
     columns = [{"key": key, "title": title, "hint": HINTS.get(key, "")} for key, title in shown.items()]
