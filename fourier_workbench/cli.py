@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'command', 'prepare', 'train', 'sample', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
+__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'command', 'prepare', 'train', 'sample', 'predict', 'vary', 'interpolate', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
@@ -240,6 +240,99 @@ def sample(
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
     print("written: " + ", ".join(str(path) for path in paths))
+
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #d36355e0
+def _write_result(result: Any, out: Path, formats: tuple[Format, ...]) -> None:
+    """Save samples and say what they are."""
+    from fourier_workbench.generation.requests import met_rates
+
+    paths, table = result.save(out, formats), result.table
+    print(f"{len(table)} sampled, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid")
+    for part in met_rates(table).itertuples() if result.request is not None else ():
+        print(f"  {part.part:<16} {part.met} of {part.of} have it, {part.rate:.1%} ({part.low:.1%} to {part.high:.1%})")
+    print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _changes(text: str) -> dict[str, str | tuple[str, int]]:
+    """Substitutions from `Ti=Zr,Sr=Ba:2`."""
+    from fourier_workbench.errors import RecipeError
+
+    found: dict[str, str | tuple[str, int]] = {}
+    for part in text.split(","):
+        old, _, new = part.partition("=")
+        symbol, _, count = new.partition(":")
+        if not (old and symbol) or (count and not count.isdigit()):
+            raise RecipeError(f"substitutions are written Ti=Zr, or Ti=Zr:2 for two atoms; got {text[:40]!r}")
+        found[old.strip()] = (symbol.strip(), int(count)) if count else symbol.strip()
+    return found
+
+
+@command("generation.tasks:predict", "generation.generator:Generator.sample")
+def predict(
+    run: str,  # directory of a run, or the name of a shipped checkpoint
+    formula: str,  # reduced, or with --cell all atoms of the cell
+    out: Path,  # directory for the guesses
+    /,
+    n: Count = 20,  # guesses
+    cell: bool = False,  # the formula states all atoms of the cell
+    atoms: str | None = None,  # in the cell, as 8 or 4:12
+    seed: int = 0, steps: int = 50, formats: tuple[Format, ...] = ("cif", "parquet"),
+) -> None:
+    """Guess the crystal structure of a formula; ranked.csv has the best first."""
+    from fourier_workbench.generation import load_generator
+    from fourier_workbench.generation import predict as guess
+
+    found = guess(load_generator(run), formula, n, cell=cell, n_atoms=_range(atoms, "--atoms"), seed=seed, steps=steps)
+    _write_result(found.result, out, formats)
+    found.table.to_csv(out / "ranked.csv", index=False)
+    print(f"{found!r}, ranked by the residual in {out / 'ranked.csv'}")
+
+
+@command("generation.tasks:vary", "generation.generator:Generator.sample")
+def vary(
+    run: str,  # directory of a run, or the name of a shipped checkpoint
+    crystal: Path,  # CIF file
+    out: Path,  # directory for the samples
+    /,
+    n: Count = 10, phi: float = 0.3, same_composition: bool = False,
+    replace: str | None = None,  # elements to exchange first, as Ti=Zr, or Ti=Zr:2 for two atoms of it
+    keep: str | None = None,  # elements that stay where they are, as O; the rest is drawn anew, and --phi does not count
+    seed: int = 0, steps: int = 50, formats: tuple[Format, ...] = ("cif", "parquet"),
+) -> None:
+    """Draw neighbours of a crystal: varied, with other elements, or completed around a sublattice."""
+    from fourier_workbench.crystal import Crystal
+    from fourier_workbench.errors import RecipeError
+    from fourier_workbench.generation import complete, load_generator, substitute
+    from fourier_workbench.generation import vary as draw
+
+    generator, start = load_generator(run), Crystal.from_cif(crystal)
+    if replace is not None and keep is not None:
+        raise RecipeError("--replace and --keep are two tasks; give one of them")
+    if replace is not None:
+        result = substitute(generator, start, _changes(replace), n, phi=phi, seed=seed, steps=steps)
+    elif keep is not None:
+        result = complete(generator, start, _symbols(keep) or (), n, seed=seed, steps=steps)
+    else:
+        result = draw(generator, start, phi, n, same_composition=same_composition, seed=seed, steps=steps)
+    _write_result(result, out, formats)
+
+
+@command("generation.tasks:interpolate")
+def interpolate(
+    run: str,  # directory of a run, or the name of a shipped checkpoint
+    first: Path,  # CIF file
+    second: Path,  # CIF file
+    out: Path,  # directory for the crystals between them
+    /,
+    n: Count = 9, formats: tuple[Format, ...] = ("cif", "parquet"),
+) -> None:
+    """Decode the way between two crystals."""
+    from fourier_workbench.crystal import Crystal
+    from fourier_workbench.generation import interpolate as between
+    from fourier_workbench.generation import load_generator
+
+    way = between(load_generator(run), Crystal.from_cif(first), Crystal.from_cif(second), n)
+    _write_result(way.result, out, formats)
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #264a36e4
 @command("evaluation.evaluate:evaluate")

@@ -12,8 +12,10 @@ from fourier_workbench.generation.samples import SampleResult, Trajectory
 
 Recovering = RecoveryOptions  # its former name
 __all__ = [
-    "EvaluationReport", "Generator", "RecoveryOptions", "Request", "SampleResult", "Trajectory", "evaluate",
-    "evaluate_reconstruction", "load_generator", "sample_folder", "shipped",
+    "EvaluationReport", "Generator", "RecoveryOptions", "Request", "SampleResult", "Trajectory", "complete", "evaluate",
+    "evaluate_reconstruction", "interpolate", "load_generator", "predict", "sample_folder", "search", "shipped", "substitute",
+    "vary",
 ]
 _EVALUATION = {name: f"evaluation:{name}" for name in ("EvaluationReport", "evaluate", "evaluate_reconstruction")}
-__getattr__ = forward(__name__, _EVALUATION)
+_TASKS = {name: f"generation.tasks:{name}" for name in ("complete", "interpolate", "predict", "search", "substitute", "vary")}
+__getattr__ = forward(__name__, _EVALUATION | _TASKS)
