@@ -20,7 +20,7 @@ lab: $(READY)    ## JupyterLab, opened on the first tutorial
 
 # One thread a worker: two workers on two cores gain more than threads within one. tests/conftest.py sees to the order.
 test: $(READY)   ## everything: library in step, notebooks run, properties, browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 15
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 15
 
 docs: $(READY)   ## the rendered site in _docs/, nothing in it fetched from elsewhere
 	OMP_NUM_THREADS=1 $(BIN)/python tools/build_docs.py

@@ -3,6 +3,7 @@
     python benchmarks/kills.py                                   # prepare, train, sample and evaluate, ten kills each
     python benchmarks/kills.py sample evaluate --kills 3         # some of them
     python benchmarks/kills.py prepare --source FILE.parquet --limit 20000
+    python benchmarks/kills.py sample -n 64 --save benchmarks/results/kills.json
 
 Each command runs once undisturbed. Then it is started again and again on another folder and gets SIGKILL at a moment drawn
 uniformly from the time that the first run took, as often as asked; a start that ends before its kill is compared, and the
@@ -33,7 +34,8 @@ from fourier_workbench.config.recipes import laptop
 from fourier_workbench.config.schema import override
 
 FWB = [sys.executable, "-c", "import sys; from fourier_workbench.cli import main; sys.exit(main())"]
-VOLATILE = {"metrics.jsonl", "status.json", "worker.json", "control.json", "worker.log", "config.json", "report.html"}
+VOLATILE = {"metrics.jsonl", "status.json", "worker.json", "control.json", "worker.log", "config.json", "report.html",
+            "journal.jsonl"}
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -94,7 +96,22 @@ def trial(command: Callable[[Path], list[str]], progress: Callable[[Path], int],
     final = time.perf_counter() - began
     return {"kills": killed, "undisturbed_s": round(took, 1), "last_start_s": round(final, 1), "exit": last.returncode,
             "same": same and whole == digests(folder / "killed"), "finished_units_lost": lost, "outlived_s": round(longest, 2),
-            "error": last.stderr.strip()[-200:]}
+            "error": last.stderr.strip()[-200:] if last.returncode else None}
+
+
+SETTINGS = {"prepare": ("source", "limit", "seed"), "train": ("source", "limit", "steps", "seed"), "sample": ("n", "seed"),
+            "evaluate": ("n", "source", "limit", "seed")}
+
+
+def save(path: Path, row: dict) -> None:
+    """Add what was found to a file, with the command and the machine."""
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
+    here = Path(__file__).resolve().parent
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    command = "python benchmarks/kills.py " + " ".join(sys.argv[1:])
+    rows.append({"command": command, "version": commit.stdout.strip(), "machine": machine, **row})
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -106,6 +123,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=6000, help="entries of the source")
     parser.add_argument("--steps", type=int, default=150, help="of each stage of training")
     parser.add_argument("-n", type=int, default=128, help="samples")
+    parser.add_argument("--save", type=Path, help="a JSON file of results, to which this run is added")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
@@ -126,7 +144,10 @@ def main() -> None:
         print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
         for what in args.what:
             (here / what).mkdir()
-            print(what, json.dumps(trial(*commands[what], here / what, args.kills, args.seed)), flush=True)
+            found = trial(*commands[what], here / what, args.kills, args.seed)
+            print(what, json.dumps(found), flush=True)
+            if args.save:
+                save(args.save, {"of": what, **found, "settings": {name: getattr(args, name) for name in SETTINGS[what]}})
 
 
 if __name__ == "__main__":
