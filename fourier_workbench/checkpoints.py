@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .config.schema import Recipe
 from .diffusion.noise import InformationMatchedSchedule
 from .errors import CheckpointError
-from .files import read_json, writing
+from .files import json_text, read_json, writing
 from .model.autoencoder import Autoencoder, AutoencoderConfig
 from .model.composition import CompositionConfig, CompositionModel
 from .model.diffuser import Diffuser, DiffuserConfig
@@ -91,7 +91,7 @@ def save_checkpoint(
         with writing(data):
             _save_tensors({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, new_data)
             description = {"format": FORMAT, "kind": kind, "sha256": _sha256(new_data), **meta}
-            new_about.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            new_about.write_text(json_text(description, indent=1) + "\n", encoding="utf-8")
             if keep and data.is_file() and about.is_file():
                 for old in (data, about):
                     _hard_link(old, old.with_name(f"{Path(path).name}.previous{old.suffix}"))

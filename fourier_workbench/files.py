@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'write_json', 'writable_folder', 'output_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'json_text', 'write_json', 'writable_folder', 'output_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #5a2b59b7
 import codecs
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import socket
@@ -69,10 +70,27 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file atomically: a reader gets the old file or the new one, never a part of either."""
+def _finite(value: Any) -> Any:
+    """`value` with None for every number that is not finite, inside lists and dictionaries too."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_text(
+    content: Any,
+    **options: Any,  # of `json.dumps`
+) -> str:
+    """Valid JSON. Numbers that are not finite become null: `NaN` and `Infinity` are Python's, and other readers refuse them."""
+    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, **options)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `json_text` atomically: a reader gets the old file or the new one, never a part of either."""
     with writing(path), atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
 
 
 def writable_folder(
@@ -210,7 +228,7 @@ def _lock(folder: Path, error: type[Exception]) -> Iterator[None]:
         file.close()  # the holder before removed the file in between: what is locked has no name any more
     with file:
         file.truncate(0)
-        file.write(json.dumps(this_process()))
+        file.write(json_text(this_process()))
         file.flush()
         remove_leftovers(folder)
         try:
@@ -244,7 +262,7 @@ class RunDirectory:
         """Append a line to metrics.jsonl."""
         path = self.path / "metrics.jsonl"
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": time.time(), **values}) + "\n")
+            file.write(json_text({"time": time.time(), **values}) + "\n")
 
     def drop_metrics_after(self, stage: str, step: int) -> None:
         """Remove the metrics of `stage` after `step`, and incomplete lines: a resumed run logs those steps again."""

@@ -1,6 +1,7 @@
 """The command line: what each command writes, and one line with exit code 2 for whatever cannot be done."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -155,7 +156,35 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"usage: fwb {command}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"usage: fwb {command}" in shown
+    assert not re.search(r"\bPATH PATH\b|\bSTR PATH\b|None|Corpus\b|`Hull`|Dask client", shown), "Python, or no name"
+
+
+def test_positional_arguments_have_names(capsys: pytest.CaptureFixture) -> None:
+    for command, names in {"prepare": "SOURCE OUT", "train": "CORPUS RUN", "sample": "RUN OUT", "reproduce": "TABLE OUT",
+                           "evaluate": "SAMPLES [OUT]"}.items():
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert capsys.readouterr().out.splitlines()[0].endswith(f" {names}")
+
+
+@pytest.mark.parametrize("module", ["fourier_workbench", "fourier_workbench.cli"])
+def test_python_runs_the_command_line_too(module: str, tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
+
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert "usage: fwb" in shown.stdout
+    refused = run("train", str(tmp_path / "nosuch"), str(tmp_path / "run"))
+    assert refused.returncode == 2
+    assert refused.stderr == f"fwb: {tmp_path / 'nosuch'} is not a corpus; make one with `fwb prepare`\n"
+
+
+def test_an_unknown_table_gets_all_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["reproduce", "table11", str(tmp_path / "out"), "--predict"]) == 2
+    assert "table10, funnel, recoverability" in capsys.readouterr().err
 
 
 def test_help_is_there_without_loading_torch() -> None:
@@ -218,19 +247,19 @@ UNREADABLE = {
     "": "expected one of {prepare,",
     "dance": "unrecognized options: dance; choose from prepare,",
     "--dance": "unrecognized options: --dance",
-    "sample": "missing from fwb sample: STR directory of a run",
-    "prepare embedded": "missing from fwb prepare: PATH directory of the corpus",
+    "sample": "missing from fwb sample: RUN directory of a run",
+    "prepare embedded": "missing from fwb prepare: OUT directory of the corpus",
     "sample laptop out --sampler magic": "invalid choice 'magic' for argument '--sampler'",
     "sample laptop out --formats pdf": "invalid choice 'pdf'",
-    "sample laptop out -n two": "error parsing -n/--n: 'two' is no whole number",
-    "sample laptop out -n 1.5": "'1.5' is no whole number",
-    "sample laptop out --guidance much": "'much' is no FLOAT",
+    "sample laptop out -n two": "error parsing -n/--n: 'two' is not a whole number",
+    "sample laptop out -n 1.5": "'1.5' is not a whole number",
+    "sample laptop out --guidance much": "'much' is not of type FLOAT",
     "sample laptop out -n": "missing value for argument '-n/--n'",
     "sample laptop out more": "unrecognized options: more",
     "sample laptop out --step 3": "unrecognized options: --step, 3; perhaps --steps was meant",
     "train corpus run --symmetry": "--symmetry (applied to fwb train)",
-    "evaluate samples --limit": "missing value for argument '--limit'",
-    "reproduce": "missing from fwb reproduce: STR table1",
+    "evaluate samples --time-limit": "missing value for argument '--time-limit'",
+    "reproduce": "missing from fwb reproduce: TABLE table1",
 }
 
 

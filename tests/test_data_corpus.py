@@ -168,7 +168,7 @@ def test_another_preparation_does_not_overwrite_a_corpus(prepared, table):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(CorpusError, match="is no corpus"):
+    with pytest.raises(CorpusError, match="is not a corpus"):
         prepare_corpus([metal(29)], tmp_path, **OPTIONS)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -267,7 +267,7 @@ def test_a_damaged_corpus_is_refused(tmp_path):
     (tmp_path / "c" / "funnel.json").write_text("{")
     with pytest.raises(CorpusError, match="damaged manifest or funnel"):
         Corpus(tmp_path / "c")
-    with pytest.raises(CorpusError, match="is no corpus"):
+    with pytest.raises(CorpusError, match="is not a corpus"):
         Corpus(tmp_path)
     manifest = tmp_path / "c" / "manifest.json"
     (tmp_path / "c" / "funnel.json").write_text("{}")

@@ -1,5 +1,7 @@
 """Atomic files, and which processes are alive."""
 
+import json
+import math
 import os
 import socket
 import subprocess
@@ -7,9 +9,18 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fourier_workbench.files import atomic_write, is_alive, process_started, read_json, this_process, write_json
+from fourier_workbench.files import (
+    RunDirectory,
+    atomic_write,
+    is_alive,
+    process_started,
+    read_json,
+    this_process,
+    write_json,
+)
 
 
 def test_a_reader_never_sees_a_part_of_a_file(tmp_path):
@@ -40,6 +51,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(OSError, match="No such file"), atomic_write(path):
         pass  # nothing was written, so there is nothing to move
     assert read_json(path) == {"x": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_is_valid_whatever_the_numbers(tmp_path):
+    """`NaN` and `Infinity` are not JSON: browsers, jq and R refuse them."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    content = {"a": math.inf, "b": [math.nan, {"c": (-math.inf, np.float64("nan"), 1.5)}], "d": "é", "e": 10**30}
+    write_json(tmp_path / "a.json", content)
+    found = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert found == {"a": None, "b": [None, {"c": [None, None, 1.5]}], "d": "é", "e": 10**30}
+    run = RunDirectory(tmp_path / "run")
+    run.log(loss=math.nan)
+    assert json.loads((run.path / "metrics.jsonl").read_text(), parse_constant=refuse)["loss"] is None
 
 
 def test_a_process_is_known_by_its_number_and_its_start():

@@ -1,5 +1,6 @@
 """Killed at any moment and called again: nothing is lost, the result is the same, less than a chunk is done twice."""
 
+import math
 import multiprocessing
 import os
 import shutil
@@ -101,6 +102,17 @@ def test_a_folder_belongs_to_one_request(tmp_path: Path) -> None:
     fill_folder(folder, draw, 4, {"seed": 1}, ("extxyz",), progress=False)
     assert len((tmp_path / "log").read_text().split()) == 1, "another format draws nothing"
     assert {"samples.extxyz", "samples.parquet", "cif/sample_0_000000.cif"} <= set(contents(folder))
+
+
+def test_a_folder_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    """Version 0.1 wrote Infinity for a limit that is none, and now it is null."""
+    draw, folder, request = stub(tmp_path / "log"), tmp_path / "samples", {"recovery": {"tolerance": math.inf}}
+    fill_folder(folder, draw, 4, request, progress=False)
+    manifest = folder / "samples.json"
+    assert '"tolerance": null' in manifest.read_text() and '"tolerance": null' in (folder / "funnel.json").read_text()
+    manifest.write_text(manifest.read_text().replace('"tolerance": null', '"tolerance": Infinity'))
+    fill_folder(folder, draw, 4, request, progress=False)
+    assert len((tmp_path / "log").read_text().split()) == 1, "nothing is drawn again"
 
 
 @pytest.mark.parametrize("torn", ["drawing", "writing", "a row less", "no table"])

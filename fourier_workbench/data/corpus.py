@@ -25,6 +25,7 @@ from .packed import PackedCrystals, concatenate, pack
 from .sources.base import Sample
 from .storage import read_table
 from ..errors import CorpusError
+from ..files import json_text
 from ..representation.basis import FourierBasis
 
 # %% ../../nbs/api/data/06_corpus_and_funnel.ipynb #4fb7caa9
@@ -39,7 +40,7 @@ _COLUMNS = pa.schema([
 
 def to_table(samples: Sequence[Sample], packed: PackedCrystals) -> pa.Table:
     """Rows of a shard."""
-    texts = [json.dumps(s.properties, ensure_ascii=False, sort_keys=True) if s.properties else None for s in samples]
+    texts = [json_text(s.properties, sort_keys=True) if s.properties else None for s in samples]
     offsets = packed.offsets.astype(np.int32)
     columns = [
         pa.array([s.id for s in samples], pa.string()),
@@ -137,7 +138,7 @@ class Corpus(_CrystalSequence):
             rows = [int(shard["rows"]) for shard in self.manifest["shards"]]
         except FileNotFoundError as error:
             problem = ("a corpus whose preparation did not finish; run the same preparation again"
-                       if (self.path / "manifest.json").is_file() else "no corpus; make one with prepare_corpus")
+                       if (self.path / "manifest.json").is_file() else "not a corpus; make one with `fwb prepare`")
             raise CorpusError(f"{self.path} is {problem}") from error
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise CorpusError(f"{self.path} holds a damaged manifest or funnel; prepare the corpus again") from error

@@ -263,7 +263,7 @@ def _measure(samples: Any, reference: Any, target: Any, compare: int, coverage: 
     facts = _facts(table, known, lost, theirs, {
         "seconds a question": context.workers.seconds, "questions": ", ".join(wanted), "seed": seed,
         "coverage": f"of {len(beside[:coverage])} crystals" if coverage else
-        "left out: `coverage` fingerprints so many reference crystals and all samples, about 0.2 s each"}, left_out)
+        "not computed; --coverage N compares with N reference crystals (about 0.2 s each)"}, left_out)
     report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
     return report, known

@@ -29,7 +29,15 @@ from ..arguments import check_arguments, check_options
 from ..diffusion.guides import Steering
 from ..diffusion.samplers import get_sampler, noise_levels
 from ..errors import EvaluationError, RecipeError
-from ..files import atomic_write, claim_folder, read_json, writable_folder, write_json, writing
+from fourier_workbench.files import (
+    atomic_write,
+    claim_folder,
+    json_text,
+    read_json,
+    writable_folder,
+    write_json,
+    writing,
+)
 from .asking import answer_request
 from .generator import Generator, RecoveryOptions, guided_denoiser, split_range
 from .requests import Request
@@ -61,7 +69,7 @@ class DrawnSamples(NamedTuple):
 
 def _check_request(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The manifest of the samples in `folder`; raises `EvaluationError` where they are not the first of those requested."""
-    found = read_json(folder / MANIFEST)
+    found = json.loads(json_text(read_json(folder / MANIFEST)))  # earlier versions wrote Infinity, which is null now
     if not found:
         if (folder / "samples.parquet").is_file() or any(folder.glob("cif/sample_*.cif")):
             raise EvaluationError(f"{folder} holds samples without a manifest; choose another folder, or remove them")
@@ -97,7 +105,7 @@ def _gather(read: Callable[[range], pa.Table], n: int, chunk: int, accepted: boo
     with tqdm(total=n, desc="sampling", unit="sample", disable=not progress, leave=False) as bar:
         while (kept if accepted else start) < n:
             if accepted and start >= MOST_DRAWS * n:
-                raise RecipeError(f"only {kept} of {start} samples are accepted; accept a larger residual")
+                raise RecipeError(f"only {kept} of {start} samples are accepted; raise the limit of the residual (`accept`)")
             part = range(start, start + chunk if accepted else min(start + chunk, n))
             parts.append(read(part))
             new = parts[-1]["reason"].null_count
@@ -121,7 +129,7 @@ def fill_folder(
     """Draw samples 0 … n − 1 into `directory`, less those that are there. Raises `EvaluationError`."""
     formats, folder = check_formats(formats), Path(directory)
     split_range(n, chunk)
-    request, work = json.loads(json.dumps({"n": n, **request, "chunk": chunk})), folder / "work"
+    request, work = json.loads(json_text({"n": n, **request, "chunk": chunk})), folder / "work"
     if folder.exists() and not folder.is_dir():
         raise EvaluationError(f"{folder} is a file; give a directory for the samples")
     with claim_folder(folder, EvaluationError):

@@ -69,7 +69,7 @@ class RecoveryOptions:
     tolerance: float = math.inf  # largest relative residual that is accepted
     max_atoms: int = 128  # per species; more are not attempted
     symmetry: bool = True  # the cell follows the atoms' symmetry, and so do misplaced atoms where the coefficients allow it
-    max_strain: float | None = None  # of the cell by that, as a logarithm; None: from the decoder's measured error
+    max_strain: float | None = None  # of the cell by symmetry (log of the largest stretch); None: by the decoder's measured error
 
     def __post_init__(self):
         check_fields(RecipeError, self)

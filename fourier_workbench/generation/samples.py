@@ -8,7 +8,6 @@ __all__ = ['COUNT_DEVIATION', 'Named', 'FORMATS', 'MANIFEST', 'SlotChecks', 'che
            'check_formats', 'write_samples', 'save_samples']
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from ..crystal import Crystal, describe, formula_of, is_valid
 from ..errors import EvaluationError
-from ..files import write_json, writing
+from ..files import json_text, write_json, writing
 from .requests import Request, met_columns, met_rates
 from ..model.autoencoder import Decoded
 from ..model.conditions import Conditions
@@ -278,10 +277,10 @@ def _write_ase_database(named: Named, table: pd.DataFrame, folder: Path) -> Path
 def _write_optimade(named: Named, table: pd.DataFrame, folder: Path) -> Path:
     from pymatgen.io.optimade import OptimadeStructureAdapter
 
-    lines = [json.dumps({"x-optimade": {"meta": {"api_version": "1.1.0"}}})]
+    lines = [json_text({"x-optimade": {"meta": {"api_version": "1.1.0"}}})]
     for name, crystal in named:
         entry = OptimadeStructureAdapter.get_optimade_structure(crystal.to_structure())
-        lines.append(json.dumps({"id": name, "type": "structures", **entry}, default=str))
+        lines.append(json_text({"id": name, "type": "structures", **entry}, default=str))
     path = folder / "samples.jsonl"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -102,7 +102,7 @@ def _seed_metrics(
     found["cpu_s"] = time.process_time() - start
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
-    return found
+    return read_json(path)
 
 
 def _run_row(row: Row, table: PaperTable, scale: Scale, corpus: Corpus, out: Path, progress: bool) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def _run_row(row: Row, table: PaperTable, scale: Scale, corpus: Corpus, out: Pat
     except Exception as error:  # of any origin: the other rows must run
         kind = "" if isinstance(error, WorkbenchError) else f"{type(error).__name__}: "
         return {"status": f"failed: {kind}{' '.join(str(error).split())}"}
-    mean = {name: float(np.mean([one[name] for one in found])) for name, value in found[0].items()
-            if isinstance(value, int | float)}
+    mean = {name: float(np.mean([np.nan if one[name] is None else one[name] for one in found]))
+            for name, value in found[0].items() if isinstance(value, int | float)}
     spread = float(np.std([one[table.column] for one in found], ddof=1)) if scale.seeds > 1 else None
     return {"status": "run", **mean, "spread": spread, "noise_bins": found[0].get("noise_bins")}
 

@@ -25,6 +25,7 @@ from jaxtyping import Shaped
 
 from ..crystal import Crystal
 from ..errors import WorkbenchError
+from ..files import json_text
 from .theme import ViewError, colour_map, element_colour, symbol
 
 # %% ../../nbs/api/widgets/01_theme_and_view.ipynb #53d50da0
@@ -209,5 +210,5 @@ def standalone_page(view: View) -> str:
         if not name.startswith("_") and name not in ("layout", "comm", "keys", "tabbable", "tooltip"):
             state[name] = base64.b64encode(value).decode() if isinstance(value, bytes) else value
     module = script(view.NAME, view.DRAWS_3D).replace("export default { render };", "").replace("</script", "<\\/script")
-    text = json.dumps(state).replace("</", "<\\/")
+    text = json_text(state).replace("</", "<\\/")
     return _PAGE % {"title": html.escape(view.title), "css": static_file("view.css"), "state": text, "script": module}

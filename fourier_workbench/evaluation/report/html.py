@@ -10,7 +10,6 @@ __all__ = ['STYLE', 'PARTS', 'Section', 'metric_tiles', 'rates_section', 'distan
            'distribution_section', 'training_section', 'gallery_section', 'write_report', 'evaluation_page']
 
 # %% ../../../nbs/api/evaluation/report/07_report.ipynb #4419959f
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from fourier_workbench.evaluation.report.pictures import (
     legend_html,
     scene,
 )
+from ...files import json_text
 
 # %% ../../../nbs/api/evaluation/report/07_report.ipynb #d54706c1
 def _read(name: str) -> str:
@@ -198,7 +198,7 @@ def gallery_section(
               "badges": [label for label in ("clean", "valid") if row.get(label)][:1]
               + [label for label in ("unique", "novel") if row.get(label)]}
              for crystal, row in shown]
-    scenes = Markup(json.dumps([_scene_json(crystal) for crystal, _ in shown], separators=(",", ":"))) if viewer else ""
+    scenes = Markup(json_text([_scene_json(crystal) for crystal, _ in shown], separators=(",", ":"))) if viewer else ""
     note = f"The first {len(cards)} samples that became crystals, in order: not a selection."
     return Section("Samples", note + (" Click one to turn it." if viewer else ""), PARTS.gallery(cards, scenes))
 
