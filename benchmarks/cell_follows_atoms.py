@@ -198,7 +198,7 @@ def speed(args: argparse.Namespace) -> None:
         start = time.process_time()
         follow_atoms(crystals, grid, limit)
         took = time.process_time() - start
-        print(f"strain {limit}: {len(crystals) / took:.0f} crystals a second, {1e3 * took / len(crystals):.2f} ms each")
+        print(f"strain {limit}: {len(crystals) / took:.0f} crystals per second, {1e3 * took / len(crystals):.2f} ms each")
 
 
 def main() -> None:

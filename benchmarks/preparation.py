@@ -126,7 +126,7 @@ def main() -> None:
         if args.dask:
             dask = on_dask(args.source, folder, len(samples))
     for what, name in (("pymatgen's CIF parser", "parser"), ("without duplicate removal", "plain"), ("with", "unique")):
-        print(f"{what}: {1e3 * seconds[name]:.2f} ms a structure, {seconds['parser'] / seconds[name]:.2f} times the rate")
+        print(f"{what}: {1e3 * seconds[name]:.2f} ms per structure, {seconds['parser'] / seconds[name]:.2f} times the rate")
     kept = funnel["kept"]
     print(f"bytes a structure: {size / kept:.0f} at {atoms / kept:.1f} atoms on average; rejected: {funnel['rejected']}")
     estimate("without duplicate removal", seconds["plain"])

@@ -323,7 +323,7 @@ def parse_operations(texts: tuple[str, ...]) -> Operations:
     try:
         found = [_parse_operation(text) for text in texts]
     except (ValueError, ZeroDivisionError) as error:
-        raise CrystalError(f"{str(error)[:60]!r} is no symmetry operation, such as -x,y+1/2,z; check the file",
+        raise CrystalError(f"{str(error)[:60]!r} is not a symmetry operation, such as -x,y+1/2,z; check the file",
                            "symmetry") from error
     rotations, shifts = np.array([r for r, _ in found]), np.array([t for _, t in found]) % 1.0
     if (np.abs(rotations).max() > 2) or (np.abs(np.rint(np.linalg.det(rotations))) != 1).any():

@@ -24,7 +24,7 @@ __all__ = ['paper', 'paper_baseline', 'paper_nhead10', 'paper_7cubed']
 
 # %% ../../nbs/api/config/02_recipes.ipynb #b58becc4
 def paper(
-    d_head: int = 48,  # complex channels a head (Table 1)
+    d_head: int = 48,  # complex channels per head (Table 1)
     n_heads: int = 12,  # Table 2
     n_layers: int = 8,  # of the encoder, and of the decoder (Table 3)
     n_aux: int = 9,  # auxiliary tokens

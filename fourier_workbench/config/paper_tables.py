@@ -83,7 +83,7 @@ def _autoencoder(settings: str, *values: float, **choices: Any) -> Row:
     return Row(settings, recipe, dict(zip(_AUTOENCODER, values, strict=False)))
 
 
-TABLE_1 = PaperTable("table1", "channels a head", (
+TABLE_1 = PaperTable("table1", "channels per head", (
     _autoencoder("D_head 36", 0.264, 0.228, 0.070, 0.038, 0.003, d_head=36), _autoencoder("D_head 48", *_BASELINE),
     _autoencoder("D_head 60", 0.232, 0.193, 0.072, 0.042, 0.004, d_head=60),
 ), "D_head 48", axis="d_head", note=_BEST_SEED)

@@ -149,7 +149,7 @@ def basis_of(modes: int) -> FourierBasis:
     """The cubic basis with so many modes; raises `DiffractionError` if there is none."""
     bpd = round(modes ** (1 / 3))
     if bpd**3 != modes or bpd % 2 == 0:
-        raise DiffractionError(f"{modes} modes are no cubic basis; give the basis of these coefficients")
+        raise DiffractionError(f"{modes} modes do not make a cubic basis; give the basis of these coefficients")
     return FourierBasis(bpd)
 
 

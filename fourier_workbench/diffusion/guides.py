@@ -196,7 +196,7 @@ def conditions_of_formula(formula: str) -> Conditions:
     try:
         found = {Element(str(symbol)).Z: amount for symbol, amount in Composition(formula).items()}
     except (ValueError, TypeError) as error:
-        raise RecipeError(f"{formula!r} is no chemical formula; write one such as SrTiO3") from error
+        raise RecipeError(f"{formula!r} is not a chemical formula; write one such as SrTiO3") from error
     if not found or any(amount != round(amount) for amount in found.values()):
         raise RecipeError(f"{formula!r} must have whole numbers of atoms; multiply it out")
     if len(found) > MAX_SLOTS:

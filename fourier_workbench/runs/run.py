@@ -140,7 +140,7 @@ class Run:
         recipe: Recipe | str,  # a recipe, or the name of one
         corpus: Any,  # a prepared `Corpus` or its directory
         directory: Path | str,  # a run of the same recipe and corpus found there is resumed, also with other learning rates
-        devices: int | None = None,  # processes that share every batch; default: one a GPU, or one a CPU core
+        devices: int | None = None,  # processes that share every batch; default: one per GPU, or one per CPU core
         nodes: int = 1,  # more than one by SLURM's srun
     ) -> Run:
         """Print what the recipe will cost, start training all its stages, and return at once."""

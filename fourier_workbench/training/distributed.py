@@ -59,7 +59,7 @@ class Layout:
 
 # %% ../../nbs/api/training/07_fit.ipynb #011f62f8
 def layout(
-    devices: int | None = None,  # processes on each node; by default one a GPU, or one a CPU core
+    devices: int | None = None,  # processes on each node; by default one per GPU, or one per CPU core
     nodes: int | None = None,
     batch: int | None = None,  # crystals; the default has at least four for each process (one, on GPUs)
 ) -> Layout:

@@ -30,7 +30,7 @@ from .theme import Scheme, ViewError, element_styles, style_figure
 from .view import Packer, View, python_call
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #f5757d83
-LADDERS = ("clean", "noisy")
+LADDERS = ("predicted", "noisy")
 
 
 def frame_steps(n: int, frames: int) -> Int64[np.ndarray, " F"]:
@@ -80,7 +80,7 @@ def trajectory_frames(
     frames: int = 24,  # at most, for each sample and ladder
     scheme: Scheme = "jmol",
 ) -> tuple[dict[str, Any], bytes]:
-    """All that a player shows, with the bytes of its arrays: one track a sample, one list of frames a ladder."""
+    """All that a player shows, with the bytes of its arrays: one track per sample, one list of frames per ladder."""
     steps, packer = frame_steps(len(trajectory.phi), frames), Packer()
     ladders = [ladders_at(trajectory, sample, ladder, steps) for sample in samples for ladder in LADDERS]
     result = generator.decode(torch.cat(ladders))
@@ -122,7 +122,7 @@ class Player(View):
     content = traitlets.Dict().tag(sync=True)  # `trajectory_frames`, whose arrays lie in `data`
     data = traitlets.Bytes().tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
-    ladder = traitlets.Unicode("clean").tag(sync=True)
+    ladder = traitlets.Unicode("predicted").tag(sync=True)
 
     def __init__(self, trajectory: Trajectory, generator: Generator, samples: Sequence[int] = (0,), frames: int = 24,
                  scheme: Scheme = "jmol"):
@@ -142,7 +142,7 @@ class Player(View):
 
     def to_python(self) -> str:
         """`play` of these samples, at the frame on screen."""
-        after = [f".frame = {self.frame}"] * bool(self.frame) + [f".ladder = {self.ladder!r}"] * (self.ladder != "clean")
+        after = [f".frame = {self.frame}"] * bool(self.frame) + [f".ladder = {self.ladder!r}"] * (self.ladder != "predicted")
         return python_call("play", "result.trajectory", "generator", after=after, samples=self.samples, scheme=self.scheme)
 
     def result(self) -> SampleResult:

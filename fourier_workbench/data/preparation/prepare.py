@@ -214,7 +214,7 @@ def _is_finished(out: Path, manifest: dict) -> bool:
     path = out / "manifest.json"
     if not path.is_file():
         if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
-            raise CorpusError(f"{out} exists and is no corpus; choose an empty or a new folder")
+            raise CorpusError(f"{out} exists and is not a corpus; choose an empty or a new folder")
         return False
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

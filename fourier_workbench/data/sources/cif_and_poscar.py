@@ -301,7 +301,7 @@ def _index_zip(path: Path, limits: ReadingLimits) -> list[str]:
         with zipfile.ZipFile(path) as zipped:
             members = [info for info in zipped.infolist() if not info.is_dir() and not is_litter(info.filename)]
     except (zipfile.BadZipFile, RuntimeError, ValueError, *DAMAGED) as error:
-        raise SourceError(f"{path} is no complete zip archive ({first_line(error)}); fetch it again") from error
+        raise SourceError(f"{path} is not a complete zip archive ({first_line(error)}); fetch it again") from error
     size = sum(info.file_size for info in members if is_structure_file(info.filename))
     if size > max(limits.max_unpacked_mb * MB, 100 * path.stat().st_size):
         raise SourceError(f"{path} unpacks to {size / MB:.0f} MB; raise max_unpacked_mb in settings.ini if you trust it")

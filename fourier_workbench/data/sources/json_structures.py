@@ -41,7 +41,7 @@ def _element(symbol: Any) -> int:
     """Atomic number of a symbol, or `CrystalError`."""
     z = element_of(symbol) if isinstance(symbol, str) else 0
     if not z:
-        raise CrystalError(f"{str(symbol)[:40]!r} is no element; replace it by one", "element")
+        raise CrystalError(f"{str(symbol)[:40]!r} is not an element; replace it by one", "element")
     return z
 
 
@@ -145,7 +145,7 @@ def crystal_from_text(text: str) -> Crystal:
         try:
             return crystal_from_json(json.loads(text))
         except (ValueError, RecursionError) as error:
-            raise CrystalError(f"the field is no JSON ({first_line(error)}); write it with json.dumps", "unreadable") from error
+            raise CrystalError(f"the field is not JSON ({first_line(error)}); write it with json.dumps", "unreadable") from error
     cif = re.search(r"(?i)_cell[._]length_a|^\s*data_", text) is not None
     return parse_structure(text, "text.cif" if cif else "POSCAR")
 

@@ -78,7 +78,7 @@ def _index_xyz(path: Path, limits: ReadingLimits = STANDARD_LIMITS) -> list[Fram
                         if not file.readline():
                             break
                 elif not frames:
-                    raise SourceError(f"{path} is no extended XYZ file: {line[:40]!r} should be a number of atoms; check it")
+                    raise SourceError(f"{path} is not an extended XYZ file: {line[:40]!r} should be a number of atoms; check it")
                 else:
                     while (line := file.readline(MB)) and not line.strip().isdigit():
                         pass
@@ -119,7 +119,7 @@ def parse_frame(text: str) -> tuple[Crystal, dict]:
     info = {match[1]: next(group for group in match.groups()[1:] if group is not None) for match in _PAIR.finditer(lines[1])}
     named = {name.lower(): value for name, value in info.items()}
     if "lattice" not in named:
-        raise CrystalError("the frame has no Lattice: a molecule is no crystal", "not_periodic")
+        raise CrystalError("the frame has no Lattice: a molecule is not a crystal", "not_periodic")
     directions = [word for word in re.split(r"[\s,\[\]]+", named.get("pbc", "T T T")) if word]
     directions = list(directions[0]) if len(directions) == 1 and len(directions[0]) == 3 else directions
     check_periodic([word[0] in "Tt1" for word in directions])
@@ -161,7 +161,7 @@ def _read_columns(rows: list[list[str]], description: str) -> tuple[np.ndarray, 
 def _species(word: str) -> int:
     z = (int(word) if len(word) < 4 else 0) if word.isdigit() else element_of(word)
     if not 0 < z <= LAST_ELEMENT:
-        raise CrystalError(f"{word[:40]!r} is no element; replace it by one", "element")
+        raise CrystalError(f"{word[:40]!r} is not an element; replace it by one", "element")
     return z
 
 
@@ -285,7 +285,7 @@ def _from_field(text: str, limits: ReadingLimits) -> Crystal:
         try:
             return crystal_from_json(ast.literal_eval(text.strip()))
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise CrystalError(f"the field is no dictionary ({first_line(error)}); use json.dumps", "unreadable") from error
+            raise CrystalError(f"the field is not a dictionary ({first_line(error)}); use json.dumps", "unreadable") from error
     return crystal_from_text(text if "\n" in text or "\\n" not in text else text.replace("\\n", "\n"))
 
 

@@ -106,7 +106,7 @@ def _atomic_number(symbol: str) -> int:
     try:
         return Element(symbol).Z
     except ValueError as error:
-        raise CrystalError(f"{str(symbol)[:40]!r} is no element; replace it by one", "element") from error
+        raise CrystalError(f"{str(symbol)[:40]!r} is not an element; replace it by one", "element") from error
 
 
 def _row_to_crystal(row: dict, schema: str) -> Crystal:
@@ -176,7 +176,7 @@ def load_hub_dataset(where: str) -> Any:
         raise SourceError(f"sources that begin with hf: need the hub extra; run: {install}") from error
     name, _, configuration = where.removeprefix("hf:").partition(":")
     if name.count("/") != 1:
-        raise SourceError(f"{where!r} is no data set of the hub; write hf:OWNER/NAME or hf:OWNER/NAME:CONFIGURATION")
+        raise SourceError(f"{where!r} is not a data set of the hub; write hf:OWNER/NAME or hf:OWNER/NAME:CONFIGURATION")
     try:
         return datasets.load_dataset(name, configuration or None, split="train")
     except Exception as error:  # the client raises many types: no network, no such data set, no such configuration

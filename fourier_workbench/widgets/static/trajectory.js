@@ -8,7 +8,7 @@ const render = defineView({
     const numbers = (f) => [...typedArray(buffer, f.numbers), ...f.surfaces.map((s) => s.z)];
     const boxes = tracks.map(() => h("div")), words = tracks.map((track) => note({ "data-sample": track.sample }));
     const atoms = checkbox("atoms", true, () => player.refresh()), surfaces = checkbox("density", true, () => player.refresh());
-    const hints = { clean: "the clean ladder that the model predicts at this level", noisy: "the noisy ladder that the sampler carries along" };
+    const hints = { predicted: "the noise-free ladder that the model predicts at this level", noisy: "the noisy ladder that the sampler carries along" };
     const choose = (name) => { model.set("ladder", name); model.save_changes(); update(); };
     const which = h("span", { class: "fw-row", role: "group", "aria-label": "ladder" }, "ladder",
       ...Object.entries(hints).map(([name, title]) => h("button", { "data-ladder": name, title, onclick: () => choose(name) }, name)));
