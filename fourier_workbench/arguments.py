@@ -90,7 +90,9 @@ LIMITS: dict[str, Whole | Interval] = {
     "lattice_ramp": FRACTION,
     "species_weight": _WEIGHT, "penalty_weight": _WEIGHT, "lattice_weight": _WEIGHT, "zero_mode_weight": _WEIGHT,
     # reproduction
-    "width": Interval(0, 1, "(]"), "pretraining_steps": _COUNT, "diffuser_steps": _COUNT, "seeds": Whole(1, 1000),
+    "width": Interval(0, 1, "(]"), "depth": Interval(0, 1, "(]"), "autoencoder_share": Interval(0, 1, "(]"),
+    "diffuser_share": Interval(0, 1, "(]"), "fine_tune_share": Interval(0, 1, "(]"), "ablation_share": Interval(0, 1, "(]"),
+    "pretraining_steps": _COUNT, "diffuser_steps": _COUNT, "seeds": Whole(1, 1000),
 }
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #49393dd3

@@ -22,7 +22,7 @@ COLUMNS: dict[str, str] = {
     "species": "cross-entropy of the species classes", "noise_low": "RMSE of the noise over e^σ, low φ",
     "noise_mean": "RMSE of the noise over e^σ, all φ", "signal_low": "RMSE of the one-shot signal over e^σ, low φ",
 }
-Axis = Literal["d_head", "n_heads", "other"]
+Axis = Literal["d_head", "n_heads", "n_layers", "other"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ TABLE_2 = PaperTable("table2", "heads", (
 TABLE_3 = PaperTable("table3", "depth", (
     _autoencoder("layers 7", 0.238, 0.218, 0.052, 0.040, 0.001, n_layers=7), _autoencoder("layers 8", *_BASELINE),
     _autoencoder("layers 9", 0.218, 0.189, 0.063, 0.038, 0.001, n_layers=9),
-), "layers 8", note=f"the ladder grows with the depth; {_BEST_SEED}")
+), "layers 8", axis="n_layers", note=f"the ladder grows with the depth; {_BEST_SEED}")
 
 # %% ../../nbs/api/config/02_recipes.ipynb #899035a1
 _DIFFUSER = ("noise_low", "noise_mean", "signal_low")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 from ..arguments import check_fields
 from ..config.paper_tables import Axis, PaperTable, Row
-from ..config.schema import Recipe
+from ..config.schema import FineTuneStage, Recipe
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig
 from ..model.autoencoder import AutoencoderConfig
@@ -32,27 +32,31 @@ class Scale:
     batch_size: int = 8
     half_space: bool = False  # half of the Fourier tokens, which carry the same information
     seeds: int = 1  # runs of each row; their spread is the noise of a comparison
+    depth: float = 1.0  # fraction of the paper's layers; Table 3 keeps its own
+    penalty_ramp: float = 0.0  # fraction of the autoencoder's steps over which λ_μ grows from zero; the paper's does not
+    optimiser: Literal["adam", "muon"] = "adam"  # muon (ours) learns in fewer steps; fine-tuning keeps Adam
 
     def __post_init__(self):
         check_fields(RecipeError, self)
 
 # %% ../../nbs/api/reproduction/01_downscale_and_metrics.ipynb #b91a91e9
-_AUX_TOKENS = {5: 4, 7: 5, 9: 9}  # by modes per axis; the paper's for 7 and 9
+_AUX_TOKENS = {3: 3, 5: 4, 7: 5, 9: 9}  # by modes per axis; the paper's for 7 and 9
 
 
-def _narrowed(shape: TransformerConfig, axis: Axis, width: float) -> TransformerConfig:
-    """The transformer with `width` of its channels, and what `axis` names unchanged."""
-    thirds = {"d_head": shape.d_head / 3, "n_heads": shape.d_head * width / 3, "other": shape.d_head * sqrt(width) / 3}[axis]
-    d_head = 3 * max(1, round(thirds))
-    n_heads = shape.n_heads if axis == "n_heads" else max(1, round(shape.d_model * width / d_head))
-    return replace(shape, d_head=d_head, n_heads=n_heads)
+def _narrowed(shape: TransformerConfig, axis: Axis, scale: Scale) -> TransformerConfig:
+    """The transformer with fewer channels and layers, and what `axis` names unchanged."""
+    narrower = {"d_head": 1.0, "n_heads": scale.width}.get(axis, sqrt(scale.width))
+    d_head = 3 * max(1, round(shape.d_head * narrower / 3))
+    n_heads = shape.n_heads if axis == "n_heads" else max(1, round(shape.d_model * scale.width / d_head))
+    n_layers = shape.n_layers if axis == "n_layers" else max(1, round(shape.n_layers * scale.depth))
+    return replace(shape, d_head=d_head, n_heads=n_heads, n_layers=n_layers)
 
 
 def _smaller_model(config: AutoencoderConfig, axis: Axis, scale: Scale, basis: FourierBasis) -> AutoencoderConfig:
     """The autoencoder in `basis`, narrower, with the paper's fraction of ladder channels."""
     layout = "half" if scale.half_space else config.tokens
     n_aux = config.n_aux if basis.bpd == config.bpd else _AUX_TOKENS.get(basis.bpd, config.n_aux)
-    whole = replace(config, transformer=_narrowed(config.transformer, axis, scale.width), bpd=basis.bpd,
+    whole = replace(config, transformer=_narrowed(config.transformer, axis, scale), bpd=basis.bpd,
                     truncation=basis.truncation, tokens=layout, n_aux=n_aux, compression=1e-3)
     numbers = lambda bpd: 6 * (84 + bpd**3)  # describe a crystal; C is a fraction of them (paper E.3)  # noqa: E731
     room = (whole.n_channels / numbers(basis.bpd)) / (config.n_channels / numbers(config.bpd))
@@ -66,6 +70,8 @@ def _smaller_stage(stage: Any, steps: int, scale: Scale, **changes: Any) -> Any:
         changes["prune_every"] = max(1, round(stage.prune_every * min(1.0, max(factor, 0.05))))
     warmup = max(round(optimiser.warmup * factor), min(optimiser.warmup, steps // 10))
     optimiser = replace(optimiser, lr=optimiser.lr / scale.width, warmup=warmup)
+    if scale.optimiser == "muon" and not isinstance(stage, FineTuneStage):
+        optimiser = replace(optimiser, name="muon", lr=3e-3, clip=1.0)
     return replace(stage, steps=steps, batch_size=scale.batch_size, optimiser=optimiser, **changes)
 
 
@@ -79,6 +85,8 @@ def downscale(
     model = _smaller_model(recipe.autoencoder.model, table.axis, scale, basis)
     before = steps if recipe.diffuser is None else scale.pretraining_steps or steps
     first = _smaller_stage(recipe.autoencoder, before or recipe.autoencoder.steps, scale, model=model, grid=grid)
+    if scale.penalty_ramp:
+        first = replace(first, loss=replace(first.loss, penalty_ramp=scale.penalty_ramp))
     second, third = recipe.diffuser, recipe.fine_tune
     if second is not None:
         network = replace(second.model, transformer=model.transformer, ladder_shape=model.ladder_shape,

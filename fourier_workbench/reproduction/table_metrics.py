@@ -94,7 +94,7 @@ def diffuser_metrics(
     generator, n = keyed_generator(seed, 0, 8), len(crystals)
     spread = (torch.arange(n) + torch.rand(1, generator=generator)) / n
     levels = (PHI_EDGES[0] + (PHI_EDGES[-1] - PHI_EDGES[0]) * spread)[torch.randperm(n, generator=generator)]
-    widths, on, errors = torch.exp(schedule.log_sigma), diffuser.selector, []
+    widths, tau, on, errors = torch.exp(schedule.log_sigma), diffuser.tau, diffuser.selector, []
     for index in _batches(crystals):
         batch, phi = crystals.batch(index), levels[index]
         mean = autoencoder.encode(batch.lattice, batch.species, batch.coefficients)
@@ -102,10 +102,11 @@ def diffuser_metrics(
         c, s = schedule.coefficients(phi)
         estimate = diffuser(c * mean + s * noise, phi, c, s)
         errors.append(torch.stack([noise_rmse(estimate.noise, noise, widths, on), noise_rmse(estimate.mean, mean, widths, on),
-                                   noise_rmse(estimate.noise, noise, diffuser.tau, on)], 1))
+                                   noise_rmse(estimate.noise, noise, tau, on), noise_rmse(estimate.mean, mean, tau, on)], 1))
     found, place = torch.cat(errors).numpy(), np.digitize(levels.numpy(), PHI_EDGES[1:-1])
-    bins = [found[place == i].mean(0).tolist() if (place == i).any() else [None] * 3 for i in range(len(PHI_EDGES) - 1)]
+    bins = [found[place == i].mean(0).tolist() if (place == i).any() else [None] * 4 for i in range(len(PHI_EDGES) - 1)]
     return {
         "noise_low": bins[0][0], "noise_mean": float(found[:, 0].mean()), "signal_low": bins[0][1],
-        "noise_low_tau": bins[0][2], "noise_mean_tau": float(found[:, 2].mean()), "noise_bins": [row[0] for row in bins],
+        "noise_low_tau": bins[0][2], "noise_mean_tau": float(found[:, 2].mean()), "signal_low_tau": bins[0][3],
+        "noise_bins": [row[0] for row in bins],
     }

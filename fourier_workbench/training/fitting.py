@@ -155,6 +155,7 @@ def fit_diffuser(
 def fine_tune(
     recipe: Recipe, corpus: Any, directory: Path | str, *,
     start: Path | str | None = None,  # run whose models are fine-tuned; default: `directory` itself
+    keep: Callable[[Any], bool] | None = None,  # samples to fine-tune on; default: those at most `e_hull_max` above the hull
     fabric: Fabric | None = None, progress: bool = True, callback: Callable[[Stage, int], None] | None = None,
 ) -> tuple[Diffuser, InformationMatchedSchedule] | None:
     """Fine-tune a trained diffuser on the metastable training crystals alone (paper 5.2); None when it was stopped.
@@ -167,12 +168,13 @@ def fine_tune(
     run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
     weights = Path(start or directory) / "weights"
     low = lambda sample: above_hull(getattr(sample, "properties", {})) <= tune.e_hull_max  # noqa: E731
-    metastable = training_crystals(corpus, recipe, low)
+    chosen = keep or low
+    metastable = training_crystals(corpus, recipe, chosen)
     later = replace(recipe.diffuser, steps=tune.steps, batch_size=tune.batch_size, optimiser=tune.optimiser,
                     guide_at=0.0, guidance=1.0)
     trained, _ = load_diffuser(weights)
     with limited_threads(recipe.channels):
-        known = conditions_of(recipe, corpus, low)
+        known = conditions_of(recipe, corpus, chosen)
         stage = DiffuserTraining(recipe, later, load_autoencoder(weights), metastable, fabric, "fine_tune", trained, known)
         trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
         record_run(run, recipe, corpus, trainer)

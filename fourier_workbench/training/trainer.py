@@ -91,8 +91,10 @@ class Checkpointer:
     def __init__(
         self, directory: RunDirectory, stage: Stage,
         about: dict[str, Any],  # what a resumed run must agree on: recipe and corpus
+        more: Callable[[], dict[str, Any]] = dict,  # JSON to keep beside the stage's own
     ):
-        self.stage, self.about = stage, about
+        self.stage, self.about, self.more = stage, about, more
+        self.meta: dict[str, Any] = {}  # of the checkpoint that was restored
         self.path = directory.checkpoints / stage.name / "latest"
 
     def save(self, step: int) -> None:
@@ -104,10 +106,11 @@ class Checkpointer:
         if bad:
             raise RunError(f"{bad[0]} is not finite at step {step}; resume from {self.path.name} with a lower learning rate")
         code = {name: version(name) for name in ("fourier_workbench", "torch")}
-        save_checkpoint(self.path, self.stage.name, tensors, {"step": step, **self.about, **meta, "code": code}, keep=True)
+        about = {"step": step, **self.about, **meta, **self.more(), "code": code}
+        save_checkpoint(self.path, self.stage.name, tensors, about, keep=True)
 
     def restore(self) -> int:
-        """Load the latest checkpoint into the stage; returns its step, 0 when there is none.
+        """Load the latest checkpoint into the stage, and its description into `meta`; returns its step, 0 when there is none.
 
         Raises `CheckpointError` when it was made with another recipe or corpus.
         """
@@ -116,6 +119,7 @@ class Checkpointer:
         tensors, meta = load_latest(self.path, self.stage.name)
         self.check(meta)
         self.stage.load(tensors, meta)
+        self.meta = meta
         return int(meta["step"])
 
     def check(
@@ -155,6 +159,16 @@ class MetricLogger:
         """Drop what an earlier process logged after `step`."""
         if self.stage.fabric.is_global_zero:
             self.directory.drop_metrics_after(self.stage.name, step)
+
+    def state(self) -> dict[str, Any]:
+        """Sums since the last line, as JSON: a resumed run in one process then logs the means that an undisturbed one does."""
+        return {"unlogged": {"count": self.count, "sums": {key: float(value) for key, value in self.sums.items()}}}
+
+    def load(self, meta: dict[str, Any]) -> None:
+        """Continue the line that `state` had begun."""
+        begun = meta.get("unlogged")
+        if begun and self.stage.fabric.world_size == 1:  # of several processes only the main one wrote its sums
+            self.sums, self.count = dict(begun["sums"]), int(begun["count"])
 
     def restart_clock(self) -> None:
         """Leave the time until now out of `steps_per_s`."""
@@ -250,8 +264,8 @@ class Trainer:
     ):
         self.stage, self.directory = stage, directory
         self.save_every, self.progress, self.callback = save_every, progress, callback
-        self.checkpointer = Checkpointer(directory, stage, about)
         self.logger = MetricLogger(directory, stage, log_every)
+        self.checkpointer = Checkpointer(directory, stage, about, self.logger.state)
         self.control = RunControl(directory, stage)
 
     def run(self) -> bool:
@@ -259,6 +273,7 @@ class Trainer:
         stage, checkpointer, logger, control = self.stage, self.checkpointer, self.logger, self.control
         done = checkpointer.restore()
         logger.rewind(done)
+        logger.load(checkpointer.meta)
         hidden = not (self.progress and stage.fabric.is_global_zero)
         bar = tqdm(total=stage.steps, initial=done, desc=stage.name, unit="step", disable=hidden)
         saved, wait = time.perf_counter(), min(FIRST_SAVE, self.save_every)
