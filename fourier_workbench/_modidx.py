@@ -2668,6 +2668,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                           'fourier_workbench/reproduction/all_tables.py'),
                                                            'fourier_workbench.reproduction.all_tables.AllTables.load': ( 'api/reproduction/all_tables.html#alltables.load',
                                                                                                                          'fourier_workbench/reproduction/all_tables.py'),
+                                                           'fourier_workbench.reproduction.all_tables.AllTables.of_the_paper': ( 'api/reproduction/all_tables.html#alltables.of_the_paper',
+                                                                                                                                 'fourier_workbench/reproduction/all_tables.py'),
                                                            'fourier_workbench.reproduction.all_tables.AllTables.save': ( 'api/reproduction/all_tables.html#alltables.save',
                                                                                                                          'fourier_workbench/reproduction/all_tables.py'),
                                                            'fourier_workbench.reproduction.all_tables._Queue': ( 'api/reproduction/all_tables.html#_queue',

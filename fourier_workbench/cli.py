@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'command', 'prepare', 'train', 'sample', 'predict', 'vary', 'interpolate', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
+__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'MaxStrain', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'name_values', 'command', 'prepare', 'train', 'sample', 'predict', 'vary', 'interpolate', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
@@ -23,7 +23,8 @@ from contextlib import redirect_stderr
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 
@@ -66,6 +67,22 @@ def comments_beside(place: str) -> dict[str, str]:
     return argument_comments(node, source)
 
 
+def name_values(function: Callable[..., None]) -> None:
+    """Have the help call positional arguments by their names, and hide a default of None: the comment says what it means."""
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kinds = [kind for kind in get_args(hints[name]) if kind is not NoneType]
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            optional = parameter.default is None
+            shown = tyro.conf.arg(metavar=f"[{name.upper()}]" if optional else name.upper(),
+                                  help_behavior_hint="" if optional else None)
+        elif NoneType in get_args(hints[name]):
+            shown = tyro.conf.arg(metavar=kinds[0].__name__.upper(), help_behavior_hint="")
+        else:
+            continue
+        function.__annotations__[name] = Annotated[hints[name], shown]
+
+
 def command(*places: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a command; the help of an argument is its own comment, or else that of the same argument in `places`."""
 
@@ -76,6 +93,7 @@ def command(*places: str) -> Callable[[Callable[..., None]], Callable[..., None]
         names = inspect.signature(function).parameters
         lines = [f"    {name}: {found[name]}" for name in names if name in found]
         function.__doc__ = f"{function.__doc__}\n\nArgs:\n" + "\n".join(lines)
+        name_values(function)
         COMMANDS[function.__name__] = function
         return function
 
@@ -83,7 +101,10 @@ def command(*places: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 Count = Annotated[int, tyro.conf.arg(aliases=["-n"])]
-Devices = Annotated[int | None, tyro.conf.arg(aliases=["--processes"])]
+Devices = Annotated[int | None, tyro.conf.arg(aliases=["--processes"], metavar="INT", help_behavior_hint="")]
+MaxStrain = Annotated[float | None, tyro.conf.arg(
+    help="largest strain of the cell that symmetry may impose (log of the largest stretch); "
+         "by default three times the decoder's measured error, at most 0.2", metavar="FLOAT", help_behavior_hint="")]
 Format = Literal["cif", "extxyz", "db", "parquet", "optimade"]
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #68ee74f7
@@ -98,10 +119,13 @@ def prepare(
     cell: Literal["given", "niggli", "standard"] = "given",
     split: Literal["formula", "paper", "given"] = "formula",  # by reduced formula, as the paper, or as the source has it
     recovery: Literal["paper", "robust", "none"] = "robust",  # drop crystals that this method cannot recover; none keeps them
-    shear: bool = False, elements: Literal["paper", "all"] = "paper", hull: Path | None = None,
+    shear: bool = False,
+    elements: Literal["paper", "all"] = "paper",  # all keeps noble gases and the f-block too
+    hull: Path | None = None,
     max_sites: int | None = None,  # drop larger cells
     max_atomic_number: int = 83,  # drop crystals with heavier elements; 83 is the paper's
-    limit: int | None = None, workers: int = available_cores(), scheduler: str | None = None,
+    limit: int | None = None, workers: int = available_cores(),
+    scheduler: str | None = None,  # address of a Dask scheduler, whose workers then prepare
 ) -> None:
     """Filter, deduplicate and split crystals into a corpus."""
     from fourier_workbench.data import prepare_corpus
@@ -128,7 +152,7 @@ def train(
     detach: bool = False,  # train in a background process and return at once
     seed: int | None = None,  # replaces the recipe's seed
     devices: Devices = None,  # processes per node that share every batch; by default one per GPU, or per CPU core
-    nodes: int | None = None,  # in a SLURM job prepend srun; with --detach it is called for you
+    nodes: int | None = None,  # number of nodes; in a SLURM job prepend srun, which --detach does for you
 ) -> None:
     """Train all stages of a recipe."""
     from fourier_workbench.arguments import check_options
@@ -189,10 +213,13 @@ def sample(
     /,
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
-    steps: int = 50, sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn",
-    guidance: float | None = None, batch_size: int | None = None,
+    steps: int = 50,
+    sampler: Literal["ancestral", "ddim", "multistep", "renoise", "churn"] = "churn",  # how noise becomes a crystal
+    guidance: float | None = None,  # w in D_guide + w (D − D_guide); by default the recipe's; 1: no guide, half the work
+    batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
-    symmetry: bool = True, max_strain: float | None = None, accept: float | None = None,
+    symmetry: bool = True, max_strain: MaxStrain = None,
+    accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     compositions: Literal["first", "open"] = "first",  # drawn first, where the model can, or left to the diffuser
     elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
     allow: str | None = None,  # further elements that may occur; alone: any of these
@@ -339,11 +366,16 @@ def interpolate(
 def evaluate(
     samples: Path,  # folder of `fwb sample`; folder or archive of CIF or POSCAR; extended XYZ, CSV, JSON, Parquet
     out: Path | None = None,  # directory for the results, by default beside the samples; repeat the command to resume
-    /, reference: Path | None = None, target: Path | None = None, compare: int = 1000, coverage: int = 0,
+    /,
+    reference: Path | None = None,  # training crystals: a corpus (its training split), a file or a folder
+    target: Path | None = None,  # crystals that distances and coverage compare with; by default a corpus's test split
+    compare: int = 1000, coverage: int = 0,
     thresholds: Literal["MP-20", "Perov-5", "Carbon-24"] = "MP-20",  # CDVAE's thresholds for coverage on this data set
-    workers: int = available_cores(), limit: float = 20.0, seed: int = 0,
+    workers: int = available_cores(),
+    time_limit: float = 20.0,  # seconds per structure and measurement
+    seed: int = 0,
     energies: Literal["none", "chgnet", "sevennet"] = "none",  # relax all samples with this potential and judge their stability
-    hull: str = "self",
+    hull: str = "self",  # self (of the reference, by the same potential), or a table of formulas and energies
 ) -> None:
     """Evaluate samples of any generator: rates with intervals, a Parquet row per structure, and an offline report."""
     from fourier_workbench.errors import EvaluationError
@@ -356,7 +388,7 @@ def evaluate(
     if not samples.exists():
         raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
     report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
-                   workers=workers, limit=limit, seed=seed, directory=out,
+                   workers=workers, limit=time_limit, seed=seed, directory=out,
                    energies=None if energies == "none" else energies, hull=hull)
     evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
@@ -375,11 +407,13 @@ def reproduce(
     /,
     data: str | None = None,  # a prepared corpus, or a source as for `prepare`; by default decorated, or embedded for all
     scale: str = "laptop",  # of all: smoke, laptop, workstation, paper, or a JSON file of shares; one table takes what follows
-    steps: int | None = None, width: float = 1.0, rows: tuple[str, ...] = (),
+    steps: int | None = None, width: float = 1.0,
+    rows: tuple[str, ...] = (),  # only these rows, by their names in the table; by default all
     batch_size: int = 8,  # crystals per step
     half_space: bool = False,
     seeds: int | None = None,  # runs of each row, by default 1, of all: 2; their spread is the noise of a comparison
-    pretraining_steps: int | None = None, diffuser_steps: int | None = None,
+    pretraining_steps: int | None = None,  # of the autoencoder, in tables about the diffuser; by default --steps
+    diffuser_steps: int | None = None,  # of the diffuser, in tables about fine-tuning; by default --steps
     predict: bool = False,  # run nothing; print what the paper's own scale would take
     bpd: int = 9,  # Fourier modes per direction, where the data are not prepared yet
     limit: int | None = None,  # take the first entries of a source only
@@ -387,6 +421,7 @@ def reproduce(
 ) -> None:
     """Run a table of the paper, or all, at a chosen scale and print its values beside the paper's."""
     from fourier_workbench.config.paper_tables import paper_table
+    from fourier_workbench.errors import RecipeError
     from fourier_workbench.reproduction.all_tables import reproduce_all
     from fourier_workbench.reproduction.data_tables import DATA_NAMES, data_table
     from fourier_workbench.reproduction.downscale import Scale
@@ -405,7 +440,10 @@ def reproduce(
         if table in DATA_NAMES:
             result = data_table(table, data, out, limit, workers)
         else:
-            chosen = paper_table(table)
+            try:
+                chosen = paper_table(table)
+            except RecipeError as error:
+                raise RecipeError(f"{error}, {', '.join(DATA_NAMES)}, all") from error
             for row in rows:  # what does not exist is said before data are prepared
                 chosen.row(row)
             size = Scale(steps, pretraining_steps, diffuser_steps, width, batch_size, half_space, 1 if seeds is None else seeds)
@@ -499,10 +537,10 @@ def _reason(
     return f"{first[:1].lower()}{first[1:300]}{hint}; see fwb {command}--help"
 
 
-_PLAIN = {r"invalid literal for int\(\) with base 10: (.*)": r"\1 is no whole number",
-          r"could not convert string to float: (.*)": r"\1 is no number", r" \(required\)": ",", r",$": "",
+_PLAIN = {r"invalid literal for int\(\) with base 10: (.*)": r"\1 is not a whole number",
+          r"could not convert string to float: (.*)": r"\1 is not a number", r" \(required\)": ",", r",$": "",
           r"Expected 1 values": "Give one",
-          r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*)'\]": r"'\2' is no \1", r" +": " "}
+          r"no type matching \{None\}\|(\w+) could be instantiated from \['(.*)'\]": r"'\2' is not of type \1", r" +": " "}
 
 
 def _parse(words: list[str]) -> Callable[[], None]:
@@ -555,3 +593,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"fwb: {_unexpected(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+if __name__ == "__main__" and "__file__" in globals():  # not in a notebook, where cells run as __main__ too
+    sys.exit(main())

@@ -223,6 +223,12 @@ class AllTables:
         return paths
 
     @classmethod
+    def of_the_paper(cls) -> Self:
+        """The paper's values alone, beside which nothing was run."""
+        tables = {name: _table(table, {}, {}, {}, 0) for name, table in TABLES.items()}
+        return cls({"scale": "paper", "seeds": 0}, asdict(Shares()), scaled_table(Shares()), tables)
+
+    @classmethod
     def load(cls, path: Path | str) -> Self:
         """Results from their JSON; `RunError` when the file holds none."""
         try:
