@@ -12,7 +12,15 @@ from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
-from fourier_workbench.diffraction import Pattern, compare, crystal_factors, fourier_factors, powder_profile, simulate
+from fourier_workbench.diffraction import (
+    Pattern,
+    compare,
+    crystal_factors,
+    fourier_factors,
+    powder_profile,
+    simulate,
+    solve,
+)
 from fourier_workbench.diffraction.scattering import reflections, s_squared, structure_factors, sublattice_sums
 from fourier_workbench.diffraction.simulate import lorentz_polarisation
 from fourier_workbench.errors import DiffractionError
@@ -156,3 +164,27 @@ def test_damaged_files_are_read_or_refused_in_one_line(
         message = "read"
         assert len(pattern) and np.isfinite(pattern.intensity).all() and (pattern.intensity >= 0).all()
     assert message and "\n" not in message
+
+
+def test_noise_alone_is_not_solved() -> None:
+    lines = simulate(QUARTZ)
+    noise = Pattern.from_peaks(lines.two_theta, np.random.default_rng(0).exponential(size=len(lines)), limits=(5, 90))
+    found = solve(noise, "SiO2", cell=QUARTZ.lattice, n=4)
+    assert not found.solved and found.best is None and len(found) == 4
+
+
+def test_draws_do_not_depend_on_their_number() -> None:
+    pattern = simulate(DIAMOND)
+    few, more = (solve(pattern, "C", cell=DIAMOND.niggli().lattice, n=n, seed=3, sweeps=4) for n in (2, 3))
+    of = lambda found: dict(zip(found.indices, found.table["r_factor"], strict=True))  # noqa: E731
+    assert all(abs(of(more)[k] - r) < 1e-6 for k, r in of(few).items())
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ({"formula": "SiO2", "cell": (3, 4, 5, 90, 90, 90)}, "do not fit"), ({"formula": "Xq"}, "formula"), ({}, "formula"),
+    ({"formula": "SiO2", "cell": (1, 2)}, "cell"), ({"formula": "SiO2", "n": 0}, "whole number"),
+])  # fmt: skip
+def test_impossible_questions_end_in_one_line(arguments: dict, words: str) -> None:
+    with pytest.raises(DiffractionError) as caught:
+        solve(simulate(QUARTZ), **arguments)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
