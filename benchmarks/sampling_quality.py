@@ -35,7 +35,7 @@ RATES = {"clean": "clean", "valid": "valid", "all checks": "all checks", "unique
 APART = {
     "Wasserstein, mass density": "density",
     "Wasserstein, elements": "elements",
-    "Wasserstein, atoms per cell": "atoms",
+    "Wasserstein, atoms": "atoms",
     "Wasserstein, volume per atom": "volume",
     "Wasserstein, symmetry residual": "symmetry",
     "Jensen–Shannon, space groups": "groups",

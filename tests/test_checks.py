@@ -165,10 +165,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_distances_are_distances() -> None:
     import pandas as pd
 
-    one = pd.DataFrame({"n_sites": [2, 2, 4], "space_group": [1, 2, 2]})
-    two = pd.DataFrame({"n_sites": [3, 3, 5], "space_group": [3, 4, 4]})
+    one = pd.DataFrame({"n_sites_primitive": [2, 2, 4], "space_group": [1, 2, 2]})
+    two = pd.DataFrame({"n_sites_primitive": [3, 3, 5], "space_group": [3, 4, 4]})
     found = distances(one, two, draws=20).set_index("metric")["value"]
-    assert found["Wasserstein, atoms per cell"] == pytest.approx(1)
+    assert found["Wasserstein, atoms"] == pytest.approx(1)
     assert found["Jensen–Shannon, space groups"] == pytest.approx(1)
     assert jensen_shannon([1, 1, 2], [1, 2, 1]) == pytest.approx(0)
     assert jensen_shannon([1], [1, 2]) == jensen_shannon([1, 2], [1]) > 0

@@ -132,7 +132,7 @@ def test_what_cannot_be_asked_is_refused_before_anything_runs(tmp_path: Path, ca
     with pytest.raises(EvaluationError, match="choose from chgnet"):
         evaluate(DRAWN, KNOWN, energies="nonsense")
     HALITE.to_cif(tmp_path / "halite.cif")
-    assert main(["evaluate", str(tmp_path), str(tmp_path / "out"), "--energies", "chgnet"]) == 2
+    assert main(["evaluate", str(tmp_path), str(tmp_path / "out"), "--energies", "chgnet", "--hull", "self"]) == 2
     assert "give a reference, or a table as the hull" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*")), "nothing was written"
 

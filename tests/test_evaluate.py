@@ -338,7 +338,7 @@ def test_real_crystals_pass_the_checks_of_their_benchmarks() -> None:
 LABELS = """recovered; valid; ghost; empty; clean; distances; volume per atom; distances by radii; cell not flat;
 mass density; charge neutral; electronegativity; all checks; CDVAE structure; CDVAE composition;
 CDVAE valid; P1 or P-1; P1 or P-1, 0.01 Å; unique; unique, strict; unique by hash; novel; novel, strict; novel by hash;
-novel formula; valid, unique, novel; all checks, unique, novel; clean, unique, novel"""
+novel formula; not known by hash; valid, unique, novel; all checks, unique, novel; clean, unique, novel"""
 
 
 def test_labels_of_metrics_and_their_order_stay() -> None:

@@ -35,6 +35,7 @@ from fourier_workbench.evaluation.inputs import (
     read_samples,
     sample_target,
 )
+from .known import KnownCrystals, load_known
 from .metrics import METRICS, Metric, add_verdicts, format_value, sample_rates
 from .remarks import find_remarks
 from .statistics import MIN_REFERENCE, THRESHOLDS, coverage, distances
@@ -153,6 +154,14 @@ def _add_hashes(table: pd.DataFrame, samples: SampleSet, known: Reference | None
         table["novel formula"] = table["recovered"] & ~table["reduced_formula"].isin(list(known))
 
 
+def _add_known(table: pd.DataFrame, samples: SampleSet, fingerprints: KnownCrystals | Path | str) -> None:
+    """Columns not known by hash, and nearest known: the known crystal nearest to each sample, in words."""
+    known = fingerprints if isinstance(fingerprints, KnownCrystals) else load_known(fingerprints)
+    texts = [text if isinstance(text, str) else None for text in table["structure_hash"]]
+    for name, values in known.compare(samples.crystals, texts).items():
+        table[name] = values
+
+
 def _coverage_rates(samples: SampleSet, target: list[Crystal], thresholds: tuple[float, float], context: EvaluationContext
                     ) -> tuple[list[dict[str, Any]], np.ndarray | None]:
     """Rows of recall and precision, and which samples cover something; None where too few references have fingerprints."""
@@ -193,14 +202,18 @@ def _open_energies(energies: Any, hull: Any, reference: Any, workers: int | None
     """`Energies` from a name or an object, or None; refuses what cannot be computed before anything runs."""
     if energies is not None and reference is None and str(hull) == "self":
         raise EvaluationError("a self-consistent hull is made of reference crystals; give a reference, or a table as the hull")
-    named = isinstance(hull, str | Path) and str(hull) != "self" and not str(hull).startswith("hf:")
-    if energies is not None and named and not Path(hull).expanduser().exists():
-        raise EvaluationError(f"no hull table at {hull}; give a Parquet file, a folder of them, or hf:OWNER/NAME")
-    if not isinstance(energies, str):
-        return energies
+    if energies is None:
+        return None
     from fourier_workbench.evaluation.stability.energies import Energies
+    from fourier_workbench.evaluation.stability.hull import shipped_hulls
     from fourier_workbench.evaluation.stability.potentials import POTENTIALS
 
+    elsewhere = isinstance(hull, str | Path) and str(hull) not in ("self", *shipped_hulls()) and not str(hull).startswith("hf:")
+    if elsewhere and not Path(hull).expanduser().exists():
+        raise EvaluationError(f"no hull table at {hull}; give a Parquet file, a folder of them, hf:OWNER/NAME, or one of "
+                              f"{', '.join(shipped_hulls())}")
+    if not isinstance(energies, str):
+        return energies
     if energies not in POTENTIALS:
         raise EvaluationError(f"no potential {energies!r}; choose from {', '.join(POTENTIALS)}")
     found = Energies(POTENTIALS[energies](), workers=workers, directory=directory)
@@ -234,7 +247,8 @@ def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.D
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #975da81b
 def _measure(samples: Any, reference: Any, target: Any, compare: int, coverage: int, thresholds: tuple[float, float],
-             measurements: Sequence[str] | None, seed: int, unread: Counter[str], context: EvaluationContext
+             measurements: Sequence[str] | None, fingerprints: KnownCrystals | Path | str | None, seed: int,
+             unread: Counter[str], context: EvaluationContext
              ) -> tuple[EvaluationReport, Reference | None]:
     """Everything but energies and remarks; the report, and the reference by formula."""
     compared = max(compare, coverage) if target is not None else 0
@@ -251,12 +265,13 @@ def _measure(samples: Any, reference: Any, target: Any, compare: int, coverage: 
         table[SLOT_COLUMNS] = drawn.slots.to_numpy()
     lost = _add_matches(table, drawn, known, context)
     _add_hashes(table, drawn, known, context)
+    if fingerprints is not None:
+        _add_known(table, drawn, fingerprints)
     needed = [name for name in wanted if name != "charges"]
     theirs = measure_structures(beside[:compare], None, None, context, needed) if beside else None
     covering, covers = _coverage_rates(drawn, beside[:coverage], thresholds, context) if coverage else ([], None)
-    sources = {"sizes", "radii", *wanted, "matching", "hash"}
-    sources |= {"slots"} if drawn.slots is not None else set()
-    sources |= {"reference"} if known is not None else set()
+    given = {"slots": drawn.slots, "reference": known, "known": fingerprints}
+    sources = {"sizes", "radii", *wanted, "matching", "hash", *(name for name, one in given.items() if one is not None)}
     table, left_out = add_verdicts(table, sources)
     if covers is not None:
         table["covers"] = covers
@@ -279,7 +294,9 @@ def evaluate(
     thresholds: tuple[float, float] = THRESHOLDS["MP-20"],  # of coverage
     measurements: Sequence[str] | None = None,  # of `MEASUREMENTS`; default: all that are available
     energies: Any = None,  # "chgnet", "sevennet" or `Energies`: relax all samples and judge what is stable
-    hull: Any = "self",  # "self" (of the reference, by the same potential), a table's path, or a `Hull`
+    hull: Any = None,  # "self" (of the reference, by the same potential; default where there is one), mp20, a path, or a `Hull`
+    fingerprints: KnownCrystals | Path | str | None = "mp20",  # known crystals to compare with by hash; None: leave that out
+    cache: Path | str | None = None,  # file of measurements that several evaluations share, instead of one in `directory`
     directory: Path | str | None = None,  # for the results; a killed or repeated evaluation continues from there
     workers: int | None = None,  # processes; default: one per core
     limit: float = 20.0,  # seconds per structure and measurement
@@ -299,16 +316,18 @@ def evaluate(
     unread: Counter[str] = Counter()
     with nullcontext() if directory is None else claim_folder(Path(directory), EvaluationError):
         computing = _open_energies(energies, hull, reference, workers, directory)
-        cache = ResultCache(None if directory is None else Path(directory) / "journal.jsonl")
+        journal = cache or (None if directory is None else Path(directory) / "journal.jsonl")
+        results = ResultCache(None if journal is None else Path(journal))
         with Workers(workers, limit) as pool:
             report, known = _measure(samples, reference, reference if target is None else target, compare, coverage, thresholds,
-                                     measurements, seed, unread, EvaluationContext(pool, cache, progress))
+                                     measurements, fingerprints, seed, unread, EvaluationContext(pool, results, progress))
         report = report if computing is None else _with_energies(report, computing, hull, known or {}, progress)
         remarks = find_remarks(report.structures, report.crystals, known, unread.total())
         report = replace(report, facts=report.facts | {"remarks": remarks})
         if directory is not None:
             report.save(directory)
-            cache.finish()
+            if cache is None:
+                results.finish()
     return report
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #bf580d91

@@ -92,7 +92,8 @@ def format_value(label: str, value: float | None) -> str:
 SOURCES = {  # why a metric is left out without this
     "sizes": "sizes were not measured", "radii": "sizes were not measured", "charges": "charges need smact and were not measured",
     "symmetry": "symmetry was not measured", "slots": "the decoder's slots are not known", "reference": "no reference was given",
-    "matching": "samples were not compared", "hash": "samples were not compared"}
+    "matching": "samples were not compared", "hash": "samples were not compared",
+    "known": "no table of known crystals was given"}
 CDVAE_DISTANCE, CDVAE_VOLUME = 0.5, 0.1  # Å, Å³
 
 
@@ -150,6 +151,8 @@ register(
     Metric("novel_strict", "novel, strict", "the same under StructureMatcher (0.1, 0.3, 5°)", ("matching", "reference")),
     Metric("novel_by_hash", "novel by hash", "no training crystal has its formula and bond network", ("hash", "reference")),
     Metric("novel_formula", "novel formula", "no training crystal has its reduced formula", ("reference",)),
+    Metric("not_known", "not known by hash", "no crystal of a table of known ones, MP-20's training crystals unless another is "
+           "given, has its formula and bond network", ("hash", "known")),
     Metric("valid_unique_novel", "valid, unique, novel", "all three", ("sizes", "matching", "reference"),
            _all("valid", "unique", "novel")),
     Metric("all_checks_unique_novel", "all checks, unique, novel", "all three", (*CHECKS, "matching", "reference"),
@@ -170,6 +173,8 @@ register(
       for level in (0.0, 0.1)),
     *(Metric(f"sun_{level:g}", f"S.U.N. ({level:g})", f"at most {level:g} eV/atom above the hull, unique and novel as drawn",
              group="stability") for level in (0.0, 0.1)),
+    *(Metric(f"sun_valid_{level:g}", f"S.U.N. ({level:g}), CDVAE valid", f"at most {level:g} eV/atom above the hull, unique and "
+             "novel as drawn, and CDVAE valid: structure and composition", group="stability") for level in (0.0, 0.1)),
     Metric("hull_has_rivals", "hull has rivals", "its chemical system holds a known compound, so that the hull can say no",
            group="stability"),
     Metric("relaxation_converged", "relaxation converged", "forces and stress below the limit", group="stability"),

@@ -55,8 +55,8 @@ def evaluate_reconstruction(
     originals = [getattr(sample, "crystal", sample).right_handed() for sample in crystals]
     if not originals:
         raise EvaluationError("there are no crystals to reconstruct; give a split that is not empty")
-    limit = generator.max_atomic_number
-    truth: FourierCrystals = encode(originals, generator.autoencoder.basis, generator.grid, max_atomic_number=limit)
+    heaviest = generator.max_atomic_number
+    truth: FourierCrystals = encode(originals, generator.autoencoder.basis, generator.grid, max_atomic_number=heaviest)
     reasons: list[str | None] = list(truth.reasons or [None] * len(originals))
     encoded = [i for i, reason in enumerate(reasons) if reason is None]
     if not encoded:
@@ -90,4 +90,4 @@ def evaluate_reconstruction(
     if result.symmetries is not None and cells:
         apart = lattice_to_log(np.stack(list(cells.values()))) - truth.lattice[torch.tensor(list(cells))].double()
         rates.append(_root_mean_square("lattice_rmse_followed", apart.square()) | {"failures": n - len(cells)})
-    return EvaluationReport(pd.DataFrame(rates), table, rejection_funnel(reasons))
+    return EvaluationReport(pd.DataFrame(rates), table, rejection_funnel(reasons), crystals=back)

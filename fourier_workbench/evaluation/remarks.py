@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['CONTAINED', 'find_remarks']
+__all__ = ['BELOW', 'CONTAINED', 'find_remarks']
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #6ce6bfda
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from .context import digest
 from .inputs import Reference
 
 # %% ../../nbs/api/evaluation/06_evaluate.ipynb #f055a970
+BELOW = 0.5  # eV/atom below the hull, where a potential errs rather than a crystal is stable
 CONTAINED = 0.9  # share of crystals that match the reference, from which it is taken to hold the samples
 
 
@@ -41,6 +42,22 @@ def _novelty_remark(table: pd.DataFrame, crystals: Sequence[Crystal | None], kno
     return None
 
 
+def _stability_remarks(table: pd.DataFrame, kept: int) -> list[str]:
+    """Sentences about energies that are too good, or missing."""
+    if "stable_0" not in table or not kept:
+        return []
+    found, there = [], table["recovered"].astype(bool)
+    if table.loc[there, "stable_0"].all():
+        rivals = int((table["hull_rivals"] > 0).sum())
+        found.append(f"every crystal is stable; {rivals} of {kept} have a known compound to compete with in the hull")
+    if deep := int((table["e_above_hull"] < -BELOW).sum()):
+        found.append(f"{_count(deep, 'crystal')} more than {BELOW:g} eV/atom below the hull: the potential errs there, or the "
+                     "hull is of other energies")
+    if missing := int(table.loc[there, "e_above_hull"].isna().sum()):
+        found.append(f"{missing} of {_count(kept, 'crystal')} have no energy above the hull and count as not stable")
+    return found
+
+
 def find_remarks(
     table: pd.DataFrame,  # of a report
     crystals: Sequence[Crystal | None],  # its rows
@@ -57,7 +74,6 @@ def find_remarks(
         found.append(remark)
     if unread:
         found.append(f"{unread} entries of the reference could not be read; a sample that equals one of them counts as novel")
-    if kept and "stable_0" in table and table.loc[table["recovered"].astype(bool), "stable_0"].all():
-        rivals = int((table["hull_rivals"] > 0).sum())
-        found.append(f"every crystal is stable; {rivals} of {kept} have a known compound to compete with in the hull")
-    return found
+    if kept > 1 and known is None and "not known by hash" in table and not table["not known by hash"].any():
+        found.append(f"all {kept} crystals have the formula and the bond network of a known one: are they training crystals?")
+    return [*found, *_stability_remarks(table, kept)]

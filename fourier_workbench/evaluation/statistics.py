@@ -77,7 +77,8 @@ class Distance:
 DISTANCES = [
     Distance("Wasserstein, mass density", "mass_density", "g/cm³, as CDVAE's", wasserstein_distance),
     Distance("Wasserstein, elements", "n_species", "distinct elements, as CDVAE's", wasserstein_distance),
-    Distance("Wasserstein, atoms per cell", "n_sites", "atoms of the cell as written", wasserstein_distance),
+    Distance("Wasserstein, atoms", "n_sites_primitive", "atoms of the primitive cell, whichever cell was written",
+             wasserstein_distance),
     Distance("Wasserstein, volume per atom", "volume_per_atom", "Å³", wasserstein_distance),
     Distance("Wasserstein, symmetry residual", "symmetry_residual",
              "relative residual of the worst operation within 0.1 Å, bpd 9", wasserstein_distance),

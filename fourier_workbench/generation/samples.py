@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -201,6 +202,24 @@ class SampleResult:
                  for reason, residual in zip(self.reasons, self.residuals.tolist(), strict=True)]
         return replace(self, reasons=["not accepted" if bad else r for bad, r in zip(worse, self.reasons, strict=True)],
                        crystals=[None if bad else c for bad, c in zip(worse, self.crystals, strict=True)])
+
+    def energies(self, potential: str = "chgnet", **options: Any) -> pd.DataFrame:
+        """Energy above the hull of MP-20's training crystals, one row per sample; `relax=False` takes samples as drawn.
+
+        `evaluation.stability.hull.sample_energies` says which options there are, such as `seconds`, `workers` and `directory`.
+        Raises `EvaluationError` where the potential is not installed.
+        """
+        judge = import_module("fourier_workbench.evaluation.stability.hull").sample_energies  # a later room, for convenience
+        return judge(self.crystals, self.ids, potential=potential, **options)
+
+    def compare_known(self, known: Any = "mp20") -> pd.DataFrame:
+        """Whether samples are new beside known crystals, by hash, and the nearest of these: one row per sample.
+
+        `known` names a table that comes with the package, or is the path of another; see `evaluation.known`.
+        """
+        found = import_module("fourier_workbench.evaluation.known").load_known(known).compare(self.crystals)
+        formulas = [None if c is None else c.reduced_formula for c in self.crystals]
+        return pd.DataFrame({"id": self.ids, "formula": formulas, **found})
 
     def save(
         self, directory: Path | str, formats: Sequence[str] = ("cif", "extxyz", "db", "parquet", "optimade"),

@@ -22,6 +22,7 @@ from ase.io import write
 
 from ..crystal import Crystal, pretty_formula
 from ..evaluation.evaluate import EvaluationReport
+from ..evaluation.known import load_known
 from ..generation.samples import SampleResult, describe, is_valid, typed_table
 from ..representation.symmetry import find_space_group
 from .density import Explorer
@@ -36,12 +37,16 @@ COLUMNS = {"formula": "formula", "n_sites": "atoms", "group": "group (exact)", "
            "operations": "operations", "strain_percent": "strain (%)", "moved": "moved", "volume_per_atom": "V/atom (Å³)",
            "min_distance": "min d (Å)", "residual": "residual", "e_above_hull": "E above hull (eV/atom)",
            "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training",
+           "not known by hash": "not known", "nearest known": "nearest known",
            "reason": "rejected for"}
 HINTS = {"met": "whether the sample has everything that was asked",
          "group": "space group of the integer operations that map the atoms onto themselves on the grid",
          "space_group": f"space group that spglib finds within {SYMPREC} Å",
          "operations": "of the primitive cell", "moved": "atoms that symmetry put on another node than recovery alone had found",
          "strain_percent": "logarithm of the largest stretch that brought the decoded cell to its symmetry, in per cent",
+         "e_above_hull": "above the hull of known phases; negative below it",
+         "not known by hash": "no training crystal of MP-20 has this formula and bond network",
+         "nearest known": "the training crystal of MP-20 that is nearest by composition, bond network and volume",
          "residual": "of recovery, relative: what the atoms leave unexplained of the decoded coefficients"}
 
 
@@ -54,6 +59,7 @@ def space_group(crystal: Crystal | None, symprec: float = SYMPREC) -> str | None
 def gallery_table(
     source: SampleResult | Iterable[Any],  # samples, crystals, or entries of a data set
     report: EvaluationReport | None = None,  # an evaluation of the same samples, whose verdicts become columns
+    energies: pd.DataFrame | None = None,  # of `SampleResult.energies`
 ) -> tuple[list[Crystal | None], pd.DataFrame]:
     """Crystals (None where rejected) and one row for each: identity, formula, sizes, space group, verdicts.
 
@@ -61,6 +67,7 @@ def gallery_table(
     """
     if isinstance(source, SampleResult):
         crystals, table = list(source.crystals), source.table.copy()
+        table = pd.concat([table, load_known().compare(crystals)], axis=1)
     else:
         items = list(source)
         crystals = [getattr(item, "crystal", item) for item in items]
@@ -70,6 +77,10 @@ def gallery_table(
         table = typed_table([{"id": name, **describe(c), "valid": is_valid(c)} for name, c in zip(names, crystals, strict=True)])
     if not crystals:
         raise ViewError("there are no samples to show; make some with generator.sample(16)")
+    if energies is not None:
+        if len(energies) != len(crystals):
+            raise ViewError(f"there are energies of {len(energies)} samples, but {len(crystals)} were given; give those of these")
+        table["e_above_hull"] = energies["e_above_hull"].to_numpy()
     if report is not None:
         if len(report.structures) != len(crystals):
             raise ViewError(f"the report covers {len(report.structures)} samples, but {len(crystals)} were given; evaluate these")
@@ -157,14 +168,14 @@ class Gallery(View):
     picked = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals",
-                 report: EvaluationReport | None = None):
+                 report: EvaluationReport | None = None, energies: pd.DataFrame | None = None):
         self.crystals: list[Crystal | None] = []
         self.symmetries = source.symmetries if isinstance(source, SampleResult) else None
         self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
         super().__init__(title=title, scheme=scheme)
         with self.errors_shown():
-            self.crystals, self.table = gallery_table(source, report)
+            self.crystals, self.table = gallery_table(source, report, energies)
             kept = [i for i, c in enumerate(self.crystals) if c is not None]
             content, data = gallery_data(self.crystals, self.table)
             with self.hold_sync():
@@ -205,6 +216,7 @@ def gallery(
     source: SampleResult | Iterable[Any],  # samples, crystals, or entries of a data set
     scheme: Scheme = "jmol", title: str = "Crystals",
     report: EvaluationReport | None = None,  # of the same samples: unique, novel, … become columns
+    energies: pd.DataFrame | None = None,  # of `result.energies()`: a column to sort by, and a filter
 ) -> Gallery:
     """Show samples in a table: sort, filter, rotate, compare, save."""
-    return Gallery(source, scheme, title, report)
+    return Gallery(source, scheme, title, report, energies)

@@ -117,8 +117,9 @@ def facts_section(facts: dict[str, Any], title: str = "Settings and times", note
     return Section(title, note, PARTS.facts(facts))
 
 # %% ../../../nbs/api/evaluation/report/07_report.ipynb #8c91d7c6
-_DISTRIBUTIONS = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell", "n_species": "elements",
+_DISTRIBUTIONS = {"volume_per_atom": "volume per atom, Å³", "n_sites": "atoms in the cell, as written", "n_species": "elements",
                   "mass_density": "mass density, g/cm³", "n_sites_primitive": "atoms of the primitive cell",
+                  "e_above_hull": "energy above the hull, eV/atom",
                   "space_group": "space group within 0.1 Å (number)", "space_group_tight": "space group within 0.01 Å (number)"}
 _CURVES = {"autoencoder": [("losses", ["loss", "four_rmse", "lattice_rmse", "species_ce"], True),
                            ("channels kept", ["nnz"], False)],
@@ -138,15 +139,18 @@ def distribution_section(
     """Histograms of all columns that every table has, side by side."""
     charts = []
     for column, title in _DISTRIBUTIONS.items():
-        if not all(column in table for table in tables.values()):
+        those = {name: table for name, table in tables.items() if column in table}
+        if not those or (len(those) < len(tables) and column != "e_above_hull"):  # a reference defines the hull
             continue
-        values = pd.concat([table[column].dropna().astype(float) for table in tables.values()])
+        values = pd.concat([table[column].dropna().astype(float) for table in those.values()])
         if not len(values):
             continue
         top = 230.0 if column.startswith("space_group") else float(values.quantile(0.99))
-        continuous = column in ("volume_per_atom", "mass_density")
-        edges = np.linspace(0, top * 1.05, 31) if continuous else np.arange(0.5, math.ceil(top) + 1.5)
-        series = [(name, *_histogram(table[column], edges)) for name, table in tables.items()]
+        edges = np.arange(0.5, math.ceil(top) + 1.5)
+        if column in ("volume_per_atom", "mass_density", "e_above_hull"):
+            low = min(0.0, float(values.quantile(0.01))) if column == "e_above_hull" else 0.0
+            edges = np.linspace(low, max(top, low + 0.01) * 1.05, 31)
+        series = [(name, *_histogram(table[column], edges)) for name, table in those.items()]
         charts.append(("", Markup(chart_svg(series, title, "share, %", step=True))))
     return Section("Distributions", "Good samples have the distributions of the data, not only valid distances.",
                    PARTS.charts(charts))
@@ -184,6 +188,12 @@ def _groups(row: dict[str, Any]) -> str:
     return f"space group {loose}" + ("" if loose == tight else f" within 0.1 Å, {tight} within 0.01 Å")
 
 
+def _stability(row: dict[str, Any]) -> str:
+    """Energy above the hull, where it is known."""
+    above = row.get("e_above_hull")
+    return "" if above is None or pd.isna(above) else f"{above:.3f} eV/atom above the hull"
+
+
 def gallery_section(
     report: EvaluationReport, crystals: Sequence[Crystal | None], n: int = 24,
     viewer: bool = False,  # with 3D views; the page then needs 3Dmol.js
@@ -194,7 +204,8 @@ def gallery_section(
     cards = [{"id": row["id"], "name": crystal.reduced_formula, "picture": Markup(crystal_svg(crystal)),
               "formula": pretty_formula(crystal.reduced_formula), "legend": Markup(legend_html(crystal)),
               "size": f"{len(crystal)} atoms, {crystal.volume_per_atom:.1f} Å³/atom", "invalid": not row["valid"],
-              "group": _groups(row),
+              "group": " · ".join(filter(None, (_groups(row), _stability(row)))),
+              "nearest": row.get("nearest known") or "",
               "badges": [label for label in ("clean", "valid") if row.get(label)][:1]
               + [label for label in ("unique", "novel") if row.get(label)]}
              for crystal, row in shown]

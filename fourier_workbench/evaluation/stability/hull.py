@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LEVELS', 'TOLERANCE', 'DENSEST', 'STABILITY_COLUMNS', 'Hull', 'read_hull', 'elemental_crystals',
-           'self_consistent_hull', 'find_hull', 'stability', 'stability_rates', 'evaluate_stability']
+__all__ = ['LEVELS', 'TOLERANCE', 'SHIPPED', 'DENSEST', 'STABILITY_COLUMNS', 'Hull', 'read_hull', 'write_hull', 'shipped_hulls',
+           'shipped_hull', 'elemental_crystals', 'self_consistent_hull', 'find_hull', 'stability', 'stability_rates',
+           'evaluate_stability', 'sample_energies']
 
 # %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #e2c00d38
 import gzip
@@ -17,12 +18,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Element
 
@@ -31,6 +35,8 @@ from ...data.sources.prototypes import prototypes
 from ...errors import EvaluationError
 from ..metrics import METRICS
 from .energies import Energies
+from .potentials import POTENTIALS, Potential
+from ...files import atomic_write
 
 # %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #f3f51a8a
 LEVELS = (0.0, 0.1)  # eV/atom above the hull that count as stable, and as nearly stable
@@ -43,6 +49,7 @@ class Hull:
 
     energies: dict[str, float]  # eV/atom by reduced formula
     source: str  # where they come from, in words
+    potential: str | None = None  # name of the one that they are by; None: not known
 
     def __repr__(self) -> str:
         return f"Hull({len(self.energies)} formulas; {self.source})"
@@ -146,6 +153,40 @@ def read_hull(
         raise EvaluationError(f"{path} holds no energy of a known formula; give ids of the reference, or formulas")
     return Hull(energies, f"table {path.name}, {len(energies)} formulas")
 
+# %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #46cd779c
+SHIPPED = files("fourier_workbench.evaluation") / "tables"
+_ABOUT = b"fourier_workbench"  # key of the file's metadata
+
+
+def write_hull(
+    table: pd.DataFrame,  # formula, energy_per_atom (eV/atom), material_id; of each formula the lowest is kept
+    about: dict[str, Any],  # name, potential, energies (in words), source, licence, attribution
+    path: Path | str,
+) -> Path:
+    """Write a hull as Parquet, for `read_hull` and `shipped_hull`; its metadata carry `about`."""
+    lowest = table.sort_values(["formula", "energy_per_atom"]).drop_duplicates("formula").reset_index(drop=True)
+    made = pa.Table.from_pandas(lowest.astype({"energy_per_atom": "float32"}), preserve_index=False)
+    with atomic_write(Path(path)) as temporary:
+        pq.write_table(made.replace_schema_metadata({_ABOUT: json.dumps(about).encode()}), temporary, compression="zstd",
+                       compression_level=19)
+    return Path(path)
+
+
+def shipped_hulls() -> list[str]:
+    """Names of the hulls that come with the package."""
+    return sorted(path.name.removesuffix("_chgnet_hull.parquet") for path in SHIPPED.iterdir() if "_chgnet_hull" in path.name)
+
+
+@lru_cache(maxsize=4)
+def shipped_hull(name: str = "mp20") -> Hull:
+    """A hull that comes with the package; raises `EvaluationError` for a name that is none."""
+    if name not in shipped_hulls():
+        raise EvaluationError(f"no hull {name!r} comes with the package; choose {', '.join(shipped_hulls())}, or give a table")
+    file = pq.ParquetFile(str(SHIPPED / f"{name}_chgnet_hull.parquet"))
+    about, table = json.loads(file.schema_arrow.metadata[_ABOUT]), file.read().to_pandas()
+    energies = {formula: float(energy) for formula, energy in zip(table["formula"], table["energy_per_atom"], strict=True)}
+    return Hull(energies, f"{about['name']}, {about['energies']}, {len(energies)} formulas", about["potential"])
+
 # %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #2d3fc136
 DENSEST = 5.0  # Å³ per atom
 
@@ -207,11 +248,20 @@ def _formula(z: int) -> str:
 
 
 def find_hull(
-    hull: Hull | Path | str,  # a hull, a file, or "self"
+    hull: Hull | Path | str | None,  # a hull, a file, "self", or the name of one that comes with the package
     reference: dict[str, dict[str, Crystal]], energies: Energies, crystals: Sequence[Crystal | None], *,
     progress: bool = True,
 ) -> Hull:
-    """The hull itself, the one in a file, or the self-consistent one; raises `EvaluationError`."""
+    """The hull itself, the one in a file or in the package, or the self-consistent one; raises `EvaluationError`.
+
+    Without a hull it is the self-consistent one where there is a reference, and otherwise that of MP-20 in the package.
+    """
+    hull = ("self" if reference else "mp20") if hull is None else hull
+    if not isinstance(hull, Hull) and str(hull) in shipped_hulls():
+        hull = shipped_hull(str(hull))
+        if hull.potential != energies.potential.name:
+            raise EvaluationError(f"the hull of {hull.source} cannot judge energies by {energies.potential.name}; take the "
+                                  'potential "chgnet", or a hull of the same potential')
     if isinstance(hull, Hull):
         return hull
     if str(hull) != "self":
@@ -263,6 +313,9 @@ def stability_rates(
     if {"unique", "novel"} <= set(table):
         new = table["unique"].astype(bool) & table["novel"].astype(bool)
         rows += [rate(f"sun_{level:g}", table[f"stable_{level:g}"] & new) for level in LEVELS]
+        if "CDVAE valid" in table:
+            fit = new & table["CDVAE valid"].astype(bool)
+            rows += [rate(f"sun_valid_{level:g}", table[f"stable_{level:g}"] & fit) for level in LEVELS]
     rows.append(rate("hull_has_rivals", (table["hull_rivals"] > 0).fillna(False).astype(bool)))
     if table["converged"].notna().any():
         unrelaxed = int(table["energy_failure"].notna().sum())
@@ -273,7 +326,7 @@ def stability_rates(
 
 def evaluate_stability(
     structures: pd.DataFrame,  # of a report
-    crystals: Sequence[Crystal | None], energies: Energies, hull: Hull | Path | str,
+    crystals: Sequence[Crystal | None], energies: Energies, hull: Hull | Path | str | None,
     reference: dict[str, dict[str, Crystal]], *, progress: bool = True,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]], str]:
     """The table with the columns of `Energies` (but `relaxed`) and `stability`; rows of rates; the hull's source."""
@@ -282,3 +335,31 @@ def evaluate_stability(
     columns = judged.drop(columns="relaxed").rename(columns={"seconds": "energy_seconds"})
     table = pd.concat([structures.reset_index(drop=True), columns], axis=1)
     return table, stability_rates(table, found, energies.potential.description), found.source
+
+
+def sample_energies(
+    crystals: Sequence[Crystal | None],  # None where rejected
+    ids: Sequence[str] | None = None, *,
+    potential: str = "chgnet",  # or sevennet, which needs a hull of its own
+    relax: bool = True,  # atoms and cell; otherwise the energy as drawn
+    hull: Hull | Path | str = "mp20",  # in the package, a table's path, or a `Hull`
+    seconds: float = 120.0,  # time limit per crystal
+    workers: int | None = None,  # processes; default: one per core
+    directory: Path | str | None = None,  # keeps finished rows, never to be computed again
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Energy and energy above the hull (eV/atom) of each crystal, or why there is none; needs no reference data.
+
+    Columns: id, formula, those of `Energies` and `stability`. Raises `EvaluationError`, also without the potential's package.
+    """
+    if potential not in POTENTIALS:
+        raise EvaluationError(f"no potential {potential!r}; choose from {', '.join(POTENTIALS)}")
+    chosen: Potential = POTENTIALS[potential](relax=relax)
+    chosen.check()
+    energies = Energies(chosen, seconds, workers, directory)
+    found = find_hull(hull, {}, energies, crystals)
+    table = stability(energies(crystals, progress=progress), crystals, found)
+    table.insert(0, "formula", [None if crystal is None else crystal.reduced_formula for crystal in crystals])
+    table.insert(0, "id", list(ids or map(str, range(len(crystals)))))
+    table.attrs = {"hull": found.source, "energies": chosen.description}
+    return table

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FAILURES', 'GROWTH', 'POTENTIALS', 'NoEnergyError', 'relaxation_rmsd', 'Potential', 'compute_energy', 'EnergyTask', 'CHGNet', 'SevenNet']
+__all__ = ['FAILURES', 'GROWTH', 'POTENTIALS', 'NoEnergyError', 'relaxation_rmsd', 'Potential', 'compute_energy', 'EnergyTask', 'CHGNetCalculator', 'CHGNet', 'SevenNet']
 
 # %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #71dc466a
 import json
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -19,6 +20,8 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
+from ase.calculators.calculator import Calculator, all_changes
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from ...crystal import MIN_DISTANCE, VOLUME_PER_ATOM, Crystal
@@ -188,6 +191,34 @@ class EnergyTask:
         return _load_task(self.potential)(arrays)
 
 # %% ../../../nbs/api/evaluation/stability/05_stability.ipynb #a4fe0dc5
+class CHGNetCalculator(Calculator):
+    """Energy (eV), forces (eV/Å) and stress (eV/Å³) by CHGNet from one backward pass."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE declares it so
+
+    def __init__(self, model: Any, device: str):
+        super().__init__()
+        self.model, self.device = model.eval().requires_grad_(False), device
+        model.graph_converter.set_isolated_atom_response("error")
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes) -> None:
+        """ASE's protocol; everything is computed whatever is asked for."""
+        from chgnet.model.model import BatchedGraph
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        super().calculate(atoms, properties or ["energy"], system_changes)
+        model, graph = self.model, self.model.graph_converter(AseAtomsAdaptor.get_structure(atoms)).to(self.device)
+        batch = BatchedGraph.from_graphs([graph], bond_basis_expansion=model.bond_basis_expansion,
+                                         angle_basis_expansion=model.angle_basis_expansion, compute_stress=True)
+        found = model._compute(batch)["e"]  # forward, without its two differentiations
+        total = (found * (len(atoms) if model.is_intensive else 1)).sum()
+        slopes, strained = torch.autograd.grad(total, [batch.atom_positions[0], batch.strains[0]])
+        shift = 0.0 if model.composition_model is None else model.composition_model([graph])
+        energy = float((found.detach() + shift).sum()) * (len(atoms) if model.is_intensive else 1)
+        self.results = {"energy": energy, "free_energy": energy, "forces": -slopes.cpu().numpy(),
+                        "stress": (strained / batch.volumes[0].detach()).cpu().numpy()}
+
+
 @dataclass(frozen=True)
 class CHGNet(Potential):
     """CHGNet."""
@@ -204,11 +235,27 @@ class CHGNet(Potential):
     def load(self) -> tuple[Any, frozenset[int]]:
         """An ASE calculator, and the atomic numbers it knows."""
         from chgnet.model import CHGNet as Model
-        from chgnet.model.dynamics import CHGNetCalculator
 
         model = Model.load(model_name=self.model, use_device=self.device, verbose=False)
         known = frozenset(range(1, model.atom_embedding.embedding.num_embeddings + 1))
-        return CHGNetCalculator(model, use_device=self.device, on_isolated_atoms="error"), known
+        return CHGNetCalculator(model, self.device), known
+
+    def static_energies(
+        self, crystals: Sequence[Crystal], batch_size: int = 16,
+    ) -> list[float | None]:
+        """Energies (eV/atom) of crystals as they are, many at a time; None where it has an unknown element or a lone atom."""
+        calculator, known = self.load()
+        found: list[float | None] = [None] * len(crystals)
+        graphs = {}
+        for i, crystal in enumerate(crystals):
+            if set(crystal.species) <= known:
+                with suppress(ValueError):  # an isolated atom
+                    graphs[i] = calculator.model.graph_converter(crystal.to_structure())
+        with torch.no_grad():
+            values = calculator.model.predict_graph(list(graphs.values()), task="e", batch_size=batch_size) if graphs else []
+        for i, value in zip(graphs, [values] if isinstance(values, dict) else values, strict=True):
+            found[i] = float(value["e"])
+        return found
 
 
 @dataclass(frozen=True)

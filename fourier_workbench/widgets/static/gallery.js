@@ -15,7 +15,8 @@ const render = defineView({
     const number = (name) => +name.match(/\d+(?=\)$)/), groups = [...new Set(names)].sort((p, q) => number(q) - number(p));
     const choices = groups.map((name) => [name, `${name} · ${names.filter((other) => other === name).length}`]);
     const group = menu("group", [["", `any of ${groups.length}`], ...choices], "", () => list()), whole = ["n_sites", "operations", "moved"];
-    [clean.row.hidden, group.row.hidden] = [!title.clean, groups.length < 2];
+    const above = menu("above hull", [["", "any energy"], ...[0, 0.05, 0.1, 0.2].map((level) => [String(level), `at most ${level} eV/atom`])], "", () => list());
+    [clean.row.hidden, group.row.hidden, above.row.hidden] = [!title.clean, groups.length < 2, !title.e_above_hull];
     const count = h("span", { class: "fw-note", "aria-live": "polite" }), head = h("thead"), bodyRows = h("tbody");
     const grid = h("div", { class: "fw-table" }, h("table", { "aria-label": "crystals" }, head, bodyRows));
     const boxes = [h("div"), h("div")], facts = note({ "data-picked": "" }), pinnedFacts = note(), legend = h("div", { class: "fw-legend" });
@@ -24,7 +25,7 @@ const render = defineView({
     const pickX = menu("x", numeric, "volume_per_atom", () => map()), pickY = menu("y", numeric, "min_distance", () => map());
     const plot = chart(view, { label: "property map, one point for each crystal", height: 200, x: { title: "" }, y: { title: "" }, onPick: (id) => choose(+id) });
     const mapBox = h("details", { ontoggle: () => map() }, h("summary", {}, "Property map"), row(pickX.row, pickY.row), plot.host);
-    const table = column(440, row(find, group.row, clean.row, valid.row, count), grid), pictures = column(300, wide(column(240, boxes[0], facts), pinnedColumn), row(pin, legend));
+    const table = column(440, row(find, group.row, above.row, clean.row, valid.row, count), grid), pictures = column(300, wide(column(240, boxes[0], facts), pinnedColumn), row(pin, legend));
     [table.style.flexGrow, pictures.style.flexGrow] = [3, 2];
     body.append(table, pictures, h("div", { class: "fw-wide" }, mapBox));
     const first = scene(view, boxes[0], "the picked crystal");
@@ -91,7 +92,7 @@ const render = defineView({
       const asked = plainDigits(find.value.toLowerCase()).split(/\s+/).filter(Boolean);
       visible = [...rows.keys()].filter((i) => {
         const r = rows[i], all = plainDigits([r.id, r.formula, r[groupKey], r.reason].join(" ").toLowerCase());
-        return asked.every((word) => all.includes(word)) && (!group.select.value || r[groupKey] === group.select.value) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
+        return asked.every((word) => all.includes(word)) && (!group.select.value || r[groupKey] === group.select.value) && (above.select.value === "" || (r.e_above_hull !== null && r.e_above_hull <= +above.select.value + 1e-4)) && (!clean.input.checked || r.clean) && (!valid.input.checked || r.valid);
       });
       const { key, down } = order;
       if (key) visible.sort((a, b) => missing(rows[a][key]) - missing(rows[b][key]) || (down ? -1 : 1) * compare(rows[a][key], rows[b][key]) || 0);
@@ -110,7 +111,7 @@ const render = defineView({
       plot.draw({ points: visible.map(point), legend: [swatch("var(--fw-1)", verdict), swatch("var(--fw-2)", `not ${verdict}`)] });
     }
     const file = (kind) => view.request("file", { kind, rows: chosen.size ? [...chosen] : kind === "cif" ? [picked()] : visible });
-    const reset = () => { find.value = group.select.value = ""; clean.input.checked = valid.input.checked = false; order = { key: null, down: false }; chosen.clear(); list(); first.reset(); second?.reset(); };
+    const reset = () => { find.value = group.select.value = above.select.value = ""; clean.input.checked = valid.input.checked = false; order = { key: null, down: false }; chosen.clear(); list(); first.reset(); second?.reset(); };
     view.root.addEventListener("keydown", (event) => { if (event.key.toLowerCase() === "p" && event.target.type !== "text" && !event.ctrlKey && !event.metaKey) setPin(); });
     view.watch("picked", () => { if (+el.dataset.picked !== picked()) choose(picked()); });
     requestAnimationFrame(() => { list(); choose(picked()); });
