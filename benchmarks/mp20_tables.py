@@ -5,8 +5,8 @@
 
 `mp20_known.parquet`: id, formula, bond network, space group and volume per atom of each crystal of the training split (27 111).
 `mp20_chgnet_hull.parquet`: of each formula of the training split the lowest static CHGNet energy, of the crystals as they are
-(they are relaxed by DFT). Eleven elements of the training split have no crystal of the element itself in it; a hull needs these
-references, so they are taken from the other two splits, nothing else is. Elements that MP-20 lacks have no hull.
+(they are relaxed by DFT). Twelve elements of MP-20 have no crystal of the element itself in the training split; a hull needs
+these references, so they are taken from the other two splits, nothing else is. Elements that MP-20 lacks have no hull.
 The energies take about 10 ms of a processor each; they are kept in WORK/static.jsonl and not computed again.
 MP-20: Xie et al. (CDVAE, ICLR 2022), from the Materials Project (Jain et al., APL Materials 1, 011002, 2013), CC BY 4.0.
 """
