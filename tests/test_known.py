@@ -67,7 +67,7 @@ def test_samples_are_compared_with_known_crystals_without_a_reference() -> None:
 
 
 def test_the_shipped_hull_judges_its_own_potential_only() -> None:
-    hull = shipped_hull()
+    hull = shipped_hull("mp20")
     assert len(hull.energies) > 20_000
     assert hull.potential == "CHGNet 0.3.0"
     assert abs(hull.energy_above("NaCl", hull.energies["NaCl"])) < 1e-6
