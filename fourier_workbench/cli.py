@@ -232,6 +232,10 @@ def sample(
     volume: str | None = None,  # Å³ per atom, as 8:12
     request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
+    energies: Literal["none", "chgnet"] = "none",  # energy above the hull of MP-20's training crystals, per sample
+    relax: bool = True,  # with energies: relax atoms and cell first; otherwise the energy as drawn
+    energy_seconds: float = 120.0,  # time limit of each sample's energy
+    workers: int = available_cores(),  # processes for energies
 ) -> None:
     """Generate crystals with a trained model, or with one that comes with the package."""
     import torch
@@ -239,6 +243,8 @@ def sample(
     from fourier_workbench.generation import RecoveryOptions, load_generator, sample_folder
     from fourier_workbench.generation.requests import met_rates
 
+    if energies != "none":
+        _check_potential(energies)
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
     recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain)
@@ -266,7 +272,34 @@ def sample(
               f"{moved} with atoms moved by it")
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
+    if energies != "none":
+        paths = [*paths, _add_energies(table, out, energies, relax, energy_seconds, workers)]
     print("written: " + ", ".join(str(path) for path in paths))
+
+
+def _check_potential(name: str) -> None:
+    """Raise `EvaluationError` where a potential's package is missing, before anything is drawn."""
+    from fourier_workbench.evaluation.stability.potentials import POTENTIALS
+
+    POTENTIALS[name]().check()
+
+
+def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
+    """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
+    from fourier_workbench.evaluation.inputs import read_samples
+    from fourier_workbench.evaluation.stability.hull import sample_energies
+
+    crystals = read_samples(out).crystals
+    found = sample_energies(crystals, table["id"].tolist(), potential=potential, relax=relax, seconds=seconds, workers=workers,
+                            directory=out)
+    path, known = out / "energies.parquet", found["e_above_hull"].dropna()
+    found.drop(columns="relaxed").to_parquet(path, index=False)
+    print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
+    print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
+          f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
+    for reason, count in found["stability_failure"].value_counts().items():
+        print(f"  no energy above the hull: {reason:<16}{count:>5}")
+    return path
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #d1ff7ac7
 @command("diffraction.solve:solve", "diffraction.pattern:Pattern.read")
@@ -407,7 +440,8 @@ def evaluate(
     time_limit: float = 20.0,  # seconds per structure and measurement
     seed: int = 0,
     energies: Literal["none", "chgnet", "sevennet"] = "none",  # relax all samples with this potential and judge their stability
-    hull: str = "self",  # self (of the reference, by the same potential), or a table of formulas and energies
+    hull: str | None = None,  # self (of the reference, by the same potential; default where there is one), mp20, or a table
+    fingerprints: str | None = "mp20",  # table of known crystals to compare with by hash
 ) -> None:
     """Evaluate samples of any generator: rates with intervals, a Parquet row per structure, and an offline report."""
     from fourier_workbench.errors import EvaluationError
@@ -420,7 +454,7 @@ def evaluate(
     if not samples.exists():
         raise EvaluationError(f"no samples at {samples}; give a file, an archive or a folder of structures")
     report = judge(samples, reference, target=target, compare=compare, coverage=coverage, thresholds=THRESHOLDS[thresholds],
-                   workers=workers, limit=time_limit, seed=seed, directory=out,
+                   workers=workers, limit=time_limit, seed=seed, directory=out, fingerprints=fingerprints,
                    energies=None if energies == "none" else energies, hull=hull)
     evaluation_page(out / "report.html", report, samples.name, _viewer())
     print(report)
