@@ -926,6 +926,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'fourier_workbench/demo.py'),
                                         'fourier_workbench.demo.describe_corpus': ( 'api/cli/demo_and_command_line.html#describe_corpus',
                                                                                     'fourier_workbench/demo.py'),
+                                        'fourier_workbench.demo.draw_shipped': ( 'api/cli/demo_and_command_line.html#draw_shipped',
+                                                                                 'fourier_workbench/demo.py'),
                                         'fourier_workbench.demo.evaluate_generator': ( 'api/cli/demo_and_command_line.html#evaluate_generator',
                                                                                        'fourier_workbench/demo.py'),
                                         'fourier_workbench.demo.run_demo': ( 'api/cli/demo_and_command_line.html#run_demo',

@@ -527,17 +527,21 @@ def demo(
     n: Count = 256,  # samples
     seed: int | None = None,  # of the samples; by default that of settings.ini
     cell: Literal["given", "niggli", "standard"] = "given",  # as for `prepare`
+    shipped: int = 64,  # samples of the shipped model of real crystals, drawn before anything is trained
     workers: int = available_cores(),
     devices: Devices = None,  # processes that share every training batch; by default one per GPU, or per CPU core
 ) -> None:
-    """Prepare, train, sample, evaluate, and write an offline report."""
+    """Draw crystals of the shipped model; then prepare, train, sample, evaluate, and write an offline report."""
     import time
 
-    from fourier_workbench.demo import Stopwatch, run_demo
+    from fourier_workbench.config.recipes import get_recipe
+    from fourier_workbench.demo import Stopwatch, draw_shipped, run_demo
 
     start, settings = time.perf_counter(), load_settings()
     folder = out or settings.runs / "demo"
-    chosen = settings.recipe if recipe is None else recipe
+    chosen = get_recipe(settings.recipe if recipe is None else recipe)  # what cannot be trained is said at once
+    page = draw_shipped(folder / "mp20", n=shipped, workers=workers, viewer_js=_viewer())
+    print(f"{shipped} crystals drawn by mp20, the shipped model of real crystals: {page}\n")
     verdict = run_demo(folder, corpus, chosen, n=n, seed=settings.seed if seed is None else seed, cell=cell,
                        workers=workers, processes=devices, viewer_js=_viewer())
     print(f"\n{verdict}\n\nseconds")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'run_demo', 'describe_corpus']
+__all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'run_demo', 'describe_corpus', 'draw_shipped']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #dd35d159
 import json
@@ -33,6 +33,7 @@ from fourier_workbench.evaluation.report.html import (
     Section,
     distances_section,
     distribution_section,
+    evaluation_page,
     facts_section,
     funnel_section,
     gallery_section,
@@ -263,3 +264,24 @@ def describe_corpus(source: str, corpus: Corpus) -> str:
     """The training set in words; decorated prototypes are called so."""
     name = "decorated prototypes (made by rule, not calculated)" if source == "decorated" else Path(source).name
     return f"{len(corpus.split('train')):,} crystals of {name}".replace(",", " ")
+
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #2e9d4a41
+def draw_shipped(
+    directory: Path | str,  # for samples.parquet, cif/, evaluation/ and report.html; a page that is there is kept
+    name: str = "mp20",  # of a shipped model
+    n: int = 64,  # samples
+    seed: int = 0, *,
+    workers: int | None = None,  # processes of the evaluation; default: one per core
+    viewer_js: str | None = None,  # text of 3Dmol.js, for 3D views in the report
+    progress: bool = True,
+) -> Path:
+    """Draw and judge crystals of a shipped model, and write a report of them; returns its path."""
+    folder = writable_folder(directory)
+    page = folder / "report.html"
+    if not page.is_file():
+        result = load_generator(name).sample(n, seed, progress=progress)
+        report = evaluate(result, compare=0, workers=workers, progress=progress)
+        result.save(folder, formats=("cif", "parquet"))
+        report.save(folder / "evaluation")
+        evaluation_page(page, report, f"{n} crystals drawn by {name}", viewer_js=viewer_js)
+    return page
