@@ -115,13 +115,13 @@ class DiffuserStage:
     target: Literal["noise", "velocity"] = "noise"
     ema: float = 0.0  # decay of the averaged weights; 0 for none
     guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept as the guide; 0 for none (ours)
-    guidance: float = 1.0  # weight w of autoguidance; 1 for none
+    guidance: float = 1.0  # weight w of the guide; 1 for none. Without guide_at, a conditioned diffuser guides itself
     untold: float = 0.15  # share of crystals whose conditions are all dropped in training (ours)
     untold_part: float = 0.2  # share of the others of which composition, crystal system and group are each dropped
 
     def __post_init__(self):
         check_fields(RecipeError, self)
-        if self.guidance != 1 and not self.guide_at:
+        if self.guidance != 1 and not self.guide_at and self.model.conditions is None:
             raise RecipeError(f"guidance {self.guidance:g} needs a guide, and there is none; set guide_at too, or guidance to 1")
 
 

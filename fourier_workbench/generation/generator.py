@@ -427,16 +427,19 @@ def guided_denoiser(
 ) -> tuple[Denoise, float]:
     """The diffuser's denoiser, guided where the weight is not 1, and that weight.
 
-    The guide is an early checkpoint, which is told nothing: autoguidance (arXiv 2406.02507) and, where the diffuser is told
-    something, classifier-free guidance (arXiv 2207.12598) in one.
+    The guide is an early checkpoint (autoguidance, arXiv 2406.02507) or, without one, the diffuser itself where it is told
+    something (classifier-free guidance, arXiv 2207.12598). Either is told nothing.
     """
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    plain = denoiser(require(generator, generator.diffuser, NO_DIFFUSER), schedule, told)
+    diffuser = require(generator, generator.diffuser, NO_DIFFUSER)
+    plain = denoiser(diffuser, schedule, told)
     if guidance is None:
         guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
     check_arguments(RecipeError, guidance=guidance)
     if guidance == 1:
         return plain, 1.0
+    if generator.guide is None and diffuser.config.conditions is not None:
+        return (plain if told is None else guided(plain, denoiser(diffuser, schedule), guidance)), guidance
     return guided(plain, denoiser(require(generator, generator.guide, NO_GUIDE), schedule), guidance), guidance
 
 # %% ../../nbs/api/generation/02_generator.ipynb #893ee32d
