@@ -73,7 +73,7 @@ LIMITS: dict[str, Whole | Interval] = {
     "max_sites": _COUNT, "e_hull_max": Interval(), "max_atomic_number": Whole(1, 118),
     # sampling and recovery
     "guidance": Interval(0, 1e3, "(]"), "tolerance": Interval(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
-    "symprec": Interval(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE,
+    "symprec": Interval(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE, "refine": Whole(0, 10**5),
     # evaluation
     "compare": Whole(0, 10**9), "coverage": Whole(0, 10**9), "held_out": Whole(0, 10**9), "seconds": SECONDS,
     # networks

@@ -45,18 +45,20 @@ from ..model.composition import CompositionModel
 from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
+from ..model.refinement import refine
 from ..randomness import keyed_generator
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
+from ..representation.grid_symmetry import follow_atoms
 from ..representation.recovery.recover import Recovery, recover
 from ..representation.recovery.symmetric import recover_symmetric
 from ..threads import limited_threads
 
 # %% auto #0
-__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'RecoveryOptions', 'told_composition',
-           'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'fitting_batch', 'require', 'widest',
-           'Drawing', 'draw_samples', 'starting_levels', 'draw_ladders', 'draw_accepted', 'draw_conditions',
-           'ladder_noise', 'steered', 'guided_denoiser', 'shipped', 'load_generator']
+__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'FITS', 'RecoveryOptions', 'told_composition',
+           'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'refine_recovered', 'fitting_batch',
+           'require', 'widest', 'Drawing', 'draw_samples', 'starting_levels', 'draw_ladders', 'draw_accepted',
+           'draw_conditions', 'ladder_noise', 'steered', 'guided_denoiser', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class RecoveryOptions:
     max_atoms: int = 128  # per species; more are not attempted
     symmetry: bool = True  # the cell follows the atoms' symmetry, and so do misplaced atoms where the coefficients allow it
     max_strain: float | None = None  # of the cell by symmetry (log of the largest stretch); None: by the decoder's measured error
+    refine: int = 0  # steps in which atoms and cell are fitted to the ladder through the encoder; 0: none
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -230,6 +233,8 @@ class Generator:
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
             found = decode_crystals(decoded, self, recovery, told, kept)
+            if recovery.refine and kept is None:  # a kept sublattice stays where it is
+                found = refine_recovered(self, found, ladders, recovery)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
                             seed, kind, found.counts, symmetries=found.symmetries, asked=told, grid=self.grid)
@@ -254,6 +259,24 @@ def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int
             raise RecipeError(f"crystal {first + i} ({crystals[i].formula}) cannot be encoded on a grid of {grid}: {reason}; "
                               "leave it out")
     return fourier.lattice.float(), fourier.species, fourier.coefficients
+
+
+FITS = 0.02  # misfit below which a crystal is not refined: half of those decoded from their own ladders have a tenth of it
+
+
+def refine_recovered(
+    generator: Generator, found: Recovery, ladders: Complex64[Tensor, "B C"], options: RecoveryOptions
+) -> Recovery:
+    """Recovered crystals fitted to their ladders; the cells of those that changed follow their atoms again."""
+    better = refine(generator.autoencoder, found.crystals, ladders.to(generator.device), generator.grid,
+                    options.refine, above=FITS)
+    rows, limit = torch.nonzero(better.changed)[:, 0].tolist(), generator.strain_limit(options)
+    crystals, symmetries = list(better.crystals), None if found.symmetries is None else list(found.symmetries)
+    if symmetries is not None and limit is not None and rows:
+        changed = [crystal for crystal in (crystals[i] for i in rows) if crystal is not None]
+        for i, symmetry in zip(rows, follow_atoms(changed, generator.grid, limit), strict=True):
+            crystals[i], symmetries[i] = symmetry.crystal, symmetry
+    return replace(found, crystals=crystals, symmetries=symmetries)
 
 
 def fitting_batch(generator: Generator) -> int:
