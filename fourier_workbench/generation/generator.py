@@ -261,21 +261,25 @@ def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int
     return fourier.lattice.float(), fourier.species, fourier.coefficients
 
 
-FITS = 0.02  # misfit below which a crystal is not refined: half of those decoded from their own ladders have a tenth of it
+FITS = 0.02  # misfit of a crystal that is the ladder's own: half of those decoded without noise have a tenth of it
 
 
 def refine_recovered(
     generator: Generator, found: Recovery, ladders: Complex64[Tensor, "B C"], options: RecoveryOptions
 ) -> Recovery:
-    """Recovered crystals fitted to their ladders; the cells of those that changed follow their atoms again."""
+    """Recovered crystals fitted to their ladders, where that leaves none of their symmetry behind or fits exactly."""
     better = refine(generator.autoencoder, found.crystals, ladders.to(generator.device), generator.grid,
                     options.refine, above=FITS)
-    rows, limit = torch.nonzero(better.changed)[:, 0].tolist(), generator.strain_limit(options)
-    crystals, symmetries = list(better.crystals), None if found.symmetries is None else list(found.symmetries)
-    if symmetries is not None and limit is not None and rows:
-        changed = [crystal for crystal in (crystals[i] for i in rows) if crystal is not None]
-        for i, symmetry in zip(rows, follow_atoms(changed, generator.grid, limit), strict=True):
-            crystals[i], symmetries[i] = symmetry.crystal, symmetry
+    limit, old = generator.strain_limit(options), found.symmetries
+    if limit is None or old is None:
+        return replace(found, crystals=better.crystals)
+    crystals, symmetries = list(found.crystals), list(old)
+    rows = torch.nonzero(better.changed)[:, 0].tolist()
+    changed = [crystal for crystal in (better.crystals[i] for i in rows) if crystal is not None]
+    for i, new in zip(rows, follow_atoms(changed, generator.grid, limit) if rows else (), strict=True):
+        before = old[i]
+        if before is None or new.order >= before.order or better.misfit[i] < FITS:
+            crystals[i], symmetries[i] = new.crystal, new
     return replace(found, crystals=crystals, symmetries=symmetries)
 
 
