@@ -55,7 +55,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_arguments(out: Path, cifs: Path, recipe: Path) -> list[str]:
     "The command line of a small demo."
     one = ["--workers", "1", "--processes", "1"]
-    return ["demo", str(out), "--corpus", str(cifs), "--recipe", str(recipe), "-n", "5", *one]
+    return ["demo", str(out), "--corpus", str(cifs), "--recipe", str(recipe), "-n", "5", "--shipped", "3", *one]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,9 @@ def test_the_demo_writes_everything_it_promises(demo: Path) -> None:
         "timings.json",
         "evaluation/structures.parquet",
         "report.html",
+        "mp20/report.html",
+        "mp20/samples.parquet",
+        "mp20/evaluation/metrics.json",
     ):
         assert (demo / name).exists(), name
     results = pd.DataFrame(json.loads((demo / "results.json").read_text()))
