@@ -232,9 +232,7 @@ class Generator:
         with limited_threads(widest(self)):
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-            found = decode_crystals(decoded, self, recovery, told, kept)
-            if recovery.refine and kept is None:  # a kept sublattice stays where it is
-                found = refine_recovered(self, found, ladders, recovery)
+            found = refine_recovered(decode_crystals(decoded, self, recovery, told, kept), self, ladders, recovery, kept)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
                             seed, kind, found.counts, symmetries=found.symmetries, asked=told, grid=self.grid)
@@ -265,9 +263,12 @@ FITS = 0.02  # misfit of a crystal that is the ladder's own: half of those decod
 
 
 def refine_recovered(
-    generator: Generator, found: Recovery, ladders: Complex64[Tensor, "B C"], options: RecoveryOptions
+    found: Recovery, generator: Generator, ladders: Complex64[Tensor, "B C"], options: RecoveryOptions,
+    kept: SublatticeGuide | None = None,  # a sublattice that stays where it is: nothing is refined then
 ) -> Recovery:
     """Recovered crystals fitted to their ladders, where that leaves none of their symmetry behind or fits exactly."""
+    if not options.refine or kept is not None:
+        return found
     better = refine(generator.autoencoder, found.crystals, ladders.to(generator.device), generator.grid,
                     options.refine, above=FITS)
     limit, old = generator.strain_limit(options), found.symmetries
