@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from pymatgen.core import Lattice
+from pymatgen.core import Element, Lattice
 from torch import Tensor
 
 from ..crystal import Crystal, formula_of
@@ -26,6 +26,7 @@ from .tasks import Task
 from ..diffusion.guides import CompositionGuide, Guide, conditions_of_formula
 from ..errors import RecipeError, WorkbenchError
 from ..generation.generator import Generator
+from ..generation.requests import Request
 from ..generation.samples import SampleResult
 from ..model.autoencoder import Decoded
 from ..model.conditions import Conditions
@@ -123,7 +124,10 @@ class Start(NamedTuple):
 def draw_for(
     generator: Generator, counts: dict[int, int], guides: list[Guide], first: int, count: int, seed: int, steps: int
 ) -> SampleResult:
-    """Samples `first` … of so many atoms, led by guides; recovery is told the composition."""
+    """Samples `first` … of so many atoms, led by guides; recovery is told the composition, and so is a conditioned diffuser."""
+    if generator.composer is not None:
+        request = Request(counts={Element.from_Z(z).symbol: n for z, n in counts.items()})
+        return generator.sample(count, seed, steps, first=first, guide=guides or None, request=request, progress=False)
     numbers = np.repeat(list(counts), list(counts.values()))
     told = conditions_of_formula(formula_of(numbers).replace(" ", ""))
     wanted = CompositionGuide(told)
