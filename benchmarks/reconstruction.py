@@ -35,7 +35,7 @@ from fourier_workbench.data.batches import CrystalDataset
 from fourier_workbench.errors import CrystalError, EvaluationError
 from fourier_workbench.evaluation.metrics import METRICS
 from fourier_workbench.files import write_json
-from fourier_workbench.generation import Generator, evaluate_reconstruction, load_generator
+from fourier_workbench.generation import Generator, RecoveryOptions, evaluate_reconstruction, load_generator
 from fourier_workbench.model.layers import to_real
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.training import fit, recipes
@@ -110,7 +110,8 @@ def judged(rows: pd.DataFrame, generator: Generator, args: argparse.Namespace) -
            for name, n, (_, reason) in zip(rows["material_id"], rows["n_sites"], pairs, strict=True)]  # fmt: skip
     there = [(record, crystal) for record, (crystal, _) in zip(out, pairs, strict=True) if crystal is not None]
     try:
-        report = evaluate_reconstruction(generator, [crystal for _, crystal in there], workers=args.workers, progress=False)
+        report = evaluate_reconstruction(generator, [crystal for _, crystal in there], recovery=RecoveryOptions(refine=args.refine),
+                                         workers=args.workers, progress=False)  # fmt: skip
     except EvaluationError:  # none of them fits
         for record, _ in there:
             record["reason"] = "not encoded"
@@ -146,7 +147,7 @@ def tell(records: pd.DataFrame, generator: Generator, rows: pd.DataFrame, told: 
         means = model.encode(fourier.lattice.float(), fourier.species, fourier.coefficients)
     match, stem = METRICS["match"], Path(args.source).stem.removesuffix("_full")
     result = {
-        "data": Path(args.source).name, "model": args.model or "trained here", **told,
+        "data": Path(args.source).name, "model": args.model or "trained here", "refine": args.refine, **told,
         "tested on": len(records), "of a test split of": int((pd.read_parquet(args.source, columns=["orig_split"])["orig_split"]
                                                               == "test").sum()),
         "lost": records["reason"].dropna().value_counts().to_dict(), "table": table,
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", help="a shipped checkpoint or a run; default: an autoencoder is trained here")
+    parser.add_argument("--refine", type=int, default=0, help="steps in which crystals are fitted to their ladders")
     parser.add_argument("--minutes", type=float, default=20.0, help="processor time of the training")
     parser.add_argument("--cell", choices=("given", "niggli", "standard"), default="standard")
     parser.add_argument("--first", type=int, help="so many of the shuffled test rows; default: every row")
