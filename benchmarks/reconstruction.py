@@ -110,8 +110,8 @@ def judged(rows: pd.DataFrame, generator: Generator, args: argparse.Namespace) -
            for name, n, (_, reason) in zip(rows["material_id"], rows["n_sites"], pairs, strict=True)]  # fmt: skip
     there = [(record, crystal) for record, (crystal, _) in zip(out, pairs, strict=True) if crystal is not None]
     try:
-        report = evaluate_reconstruction(generator, [crystal for _, crystal in there], recovery=RecoveryOptions(refine=args.refine),
-                                         workers=args.workers, progress=False)  # fmt: skip
+        report = evaluate_reconstruction(generator, [crystal for _, crystal in there], workers=args.workers, progress=False,
+                                         recovery=RecoveryOptions(refine=args.refine))  # fmt: skip
     except EvaluationError:  # none of them fits
         for record, _ in there:
             record["reason"] = "not encoded"

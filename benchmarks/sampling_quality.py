@@ -93,6 +93,7 @@ def tried(generator: Generator, corpus: Corpus, args: argparse.Namespace) -> lis
     for seed, name, steps, guide, weight, compositions in product(
             range(args.seeds), args.samplers, args.steps, args.guides, args.guidance, args.compositions):
         named(name)
+        guide = "own" if generator.guide is None else guide  # a conditioned diffuser without a checkpoint of its youth
         led = replace(generator, guide=generator.diffuser) if guide == "own" else generator
         start = time.process_time()
         drawn = led.sample(args.n, seed, steps, name, guidance=weight, recovery=how, compositions=compositions, progress=False)
