@@ -60,7 +60,8 @@ def refine_coordinates(crystal: Crystal, groups: LineGroups, steps: int = 30) ->
     scale = (amplitude @ problem.target) / max(amplitude @ amplitude, 1e-12)
     start = np.r_[np.log(max(scale, 1e-12)), crystal.frac_coords.ravel()]
     with np.errstate(all="ignore"):
-        found = least_squares(problem.residuals, start, problem.jacobian, x_scale="jac", max_nfev=steps, ftol=1e-6, xtol=1e-6)
+        # unscaled: coordinates that symmetry fixes have no slope, and scaling by slopes would hold the others back
+        found = least_squares(problem.residuals, start, problem.jacobian, max_nfev=steps, ftol=1e-6, xtol=1e-6)
     return Crystal(groups.lattice, crystal.numbers, found.x[1:].reshape(-1, 3)) if np.isfinite(found.x).all() else crystal
 
 # %% ../../nbs/api/diffraction/05_search.ipynb #5bfec8c2
