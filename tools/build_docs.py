@@ -47,8 +47,8 @@ PACKAGES = {
 # The site's list of pages: pages and folders; a page named by itself stands where it is named, not in its folder's list.
 SECTIONS = {
     "Tutorials": ("tutorials/explore_a_crystal", "tutorials/train_a_model", "tutorials/generate_crystals",
-                  "tutorials/ask_for_crystals", "tutorials/evaluate_samples", "tutorials/your_own_data",
-                  "tutorials/reproduce_the_paper", "tutorials"),
+                  "tutorials/ask_for_crystals", "tutorials/solve_a_pattern", "tutorials/evaluate_samples",
+                  "tutorials/your_own_data", "tutorials/reproduce_the_paper", "tutorials"),
     "How to": ("howto",),
     "Explanations": ("explanations/representation", "explanations/recovery", "explanations/ladder", "explanations/schedule",
                      "explanations"),
