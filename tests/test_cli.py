@@ -262,7 +262,7 @@ UNREADABLE = {
     "sample laptop out --step 3": "unrecognized options: --step, 3; perhaps --steps was meant",
     "train corpus run --symmetry": "--symmetry (applied to fwb train)",
     "evaluate samples --time-limit": "missing value for argument '--time-limit'",
-    "reproduce": "missing from fwb reproduce: TABLE table1",
+    "reproduce": "missing from fwb reproduce: TABLE all, table1",
 }
 
 

@@ -103,7 +103,7 @@ class Pattern:
     @classmethod
     def read(
         cls, path: Path | str,  # columns of text, CIF or SHELX .hkl
-        wavelength: float | None = None,  # Å; None: that of the file, else Cu Kα (Mo Kα for reflections)
+        wavelength: float | None = None,  # Å; by default that of the file, else Cu Kα (Mo Kα for reflections)
         radiation: Radiation | None = None,
         cell: Any = None,  # for reflections without one
     ) -> Pattern:
