@@ -368,7 +368,9 @@ def predict(
     n: Count = 20,  # guesses
     cell: bool = False,  # the formula states all atoms of the cell
     atoms: str | None = None,  # in the cell, as 8 or 4:12
-    seed: int = 0, steps: int = 50, formats: tuple[Format, ...] = ("cif", "parquet"),
+    seed: int = 0,  # of the samples
+    steps: int = 50,
+    formats: tuple[Format, ...] = ("cif", "parquet"),  # of the files that are written
 ) -> None:
     """Guess the crystal structure of a formula; ranked.csv has the best first."""
     from fourier_workbench.generation import load_generator
@@ -386,10 +388,13 @@ def vary(
     crystal: Path,  # CIF file
     out: Path,  # directory for the samples
     /,
-    n: Count = 10, phi: float = 0.3, same_composition: bool = False,
+    n: Count = 10, phi: float = 0.3,
+    same_composition: bool = False,  # keep the crystal's elements and counts
     replace: str | None = None,  # elements to exchange first, as Ti=Zr, or Ti=Zr:2 for two atoms of it
     keep: str | None = None,  # elements that stay where they are, as O; the rest is drawn anew, and --phi does not count
-    seed: int = 0, steps: int = 50, formats: tuple[Format, ...] = ("cif", "parquet"),
+    seed: int = 0,  # of the samples
+    steps: int = 50,
+    formats: tuple[Format, ...] = ("cif", "parquet"),  # of the files that are written
 ) -> None:
     """Draw neighbours of a crystal: varied, with other elements, or completed around a sublattice."""
     from fourier_workbench.crystal import Crystal
@@ -416,7 +421,8 @@ def interpolate(
     second: Path,  # CIF file
     out: Path,  # directory for the crystals between them
     /,
-    n: Count = 9, formats: tuple[Format, ...] = ("cif", "parquet"),
+    n: Count = 9,
+    formats: tuple[Format, ...] = ("cif", "parquet"),  # of the files that are written
 ) -> None:
     """Decode the way between two crystals."""
     from fourier_workbench.crystal import Crystal
