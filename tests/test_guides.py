@@ -158,7 +158,7 @@ def test_what_is_no_guide_is_refused(laptop: Generator, guide: object, message: 
 
 
 IMPOSSIBLE = {
-    "no chemical formula": lambda: CompositionGuide.of("Xx2"),
+    "not a chemical formula": lambda: CompositionGuide.of("Xx2"),
     "7 elements": lambda: CompositionGuide.of("LiBeBCNOF"),
     "whole numbers": lambda: CompositionGuide.of("Li0.5O"),
     "volume per atom must be a range": lambda: VolumeGuide(5, 4),
