@@ -328,7 +328,7 @@ except CorpusError as error:
 """
 
 
-@pytest.mark.parametrize("share", [0.6, 0.999])
+@pytest.mark.parametrize("share", [0.82, 0.999])
 def test_a_disk_without_room_loses_nothing_that_is_finished(prepared, table, tmp_path, share):
     """A file may not grow beyond so many bytes, which the system refuses as it refuses to write to a full disk."""
     out, room = tmp_path / "full", int(share * max(map(len, folder_of(prepared).values())))
