@@ -45,7 +45,6 @@ def test_notebooks_are_numbered_in_the_order_of_their_imports(room: str) -> None
     backward = []
     for module, path in homes.items():
         text = LIBRARY.parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
-        text = re.sub(r"(?m)^if TYPE_CHECKING:.*\n(?:[ \t]+.*\n)*", "", text)  # names for annotations are not needed at run time
         for name in re.findall(r"(?m)^\s*from (fourier_workbench[\w.]*) import|^from (\.+[\w.]*) import", text):
             wanted = name[0] or absolute(name[1], module)
             if wanted in homes and paths.index(homes[wanted]) > paths.index(path):

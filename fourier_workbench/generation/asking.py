@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
+__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
 
 # %% ../../nbs/api/generation/00_requests.ipynb #c4070f0d
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -29,15 +29,32 @@ from fourier_workbench.diffusion.guides import (
 )
 from ..errors import RecipeError
 from .requests import Request
+from ..model.autoencoder import Autoencoder
 from ..model.composition import CompositionModel
 from ..model.conditions import Conditions, crystal_systems
+from ..model.diffuser import Diffuser
 from ..randomness import keyed_generator
 from ..representation.basis import MAX_SLOTS
 from ..representation.coefficients import FourierCrystals
 
 # %% ../../nbs/api/generation/00_requests.ipynb #2446e817
-if TYPE_CHECKING:
-    from fourier_workbench.generation.generator import Generator
+class Answering(Protocol):
+    """What a request needs to know of a generator."""
+
+    @property
+    def autoencoder(self) -> Autoencoder: ...
+
+    @property
+    def diffuser(self) -> Diffuser | None: ...
+
+    @property
+    def composer(self) -> CompositionModel | None: ...
+
+    @property
+    def grid(self) -> int: ...
+
+    @property
+    def max_atomic_number(self) -> int: ...
 
 # %% ../../nbs/api/generation/00_requests.ipynb #fa374248
 PARTICLES, ROUNDS, TOGETHER = 256, 12, 128  # proposals for a sample, how often before it is given up, and samples at a time
@@ -47,7 +64,7 @@ def _numbers(symbols: Sequence[str]) -> list[int]:
     return sorted(Element(symbol).Z for symbol in symbols)
 
 
-def check_possible(request: Request, generator: Generator) -> None:
+def check_possible(request: Request, generator: Answering) -> None:
     """Raise `RecipeError`, in one line that says what would be possible, where a model cannot do what is asked."""
     told = None if generator.diffuser is None else generator.diffuser.config.conditions
     last = Element.from_Z(generator.max_atomic_number).symbol
@@ -258,7 +275,7 @@ class Answer:
     matching: int = 0  # those among them that had what was asked
 
 
-def answer_request(request: Request, generator: Generator, seed: int, indices: Sequence[int]) -> Answer:
+def answer_request(request: Request, generator: Answering, seed: int, indices: Sequence[int]) -> Answer:
     """What samples `indices` of `seed` are told and led by. Raises `RecipeError` for what the model cannot do."""
     check_possible(request, generator)
     config = None if generator.diffuser is None else generator.diffuser.config.conditions
