@@ -54,7 +54,8 @@ def table() -> str:
         given = json.loads(path.read_text(encoding="utf-8"))
         others = ", ".join(f"{name} {value:.1f} %" for name, value in (given["published match, %"] or {}).items())
         back = 100 * given["match"]["value"]
-        lines.append(f"\nOf {given['tested on']} of the {given['of a test split of']} test crystals its autoencoder gives back {back:.1f} % "
+        share = f"{given['tested on']} of the {given['of a test split of']} test crystals"
+        lines.append(f"\nOf {share} its autoencoder gives back {back:.1f} % "
                      f"(StructureMatcher; on all: {others}).")  # fmt: skip
     return "\n".join(lines)
 
