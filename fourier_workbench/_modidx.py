@@ -494,6 +494,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                       'fourier_workbench/data/preparation/filters.py'),
                                                             'fourier_workbench.data.preparation.filters._snapped': ( 'api/data/preparation/filters_duplicates_splits.html#_snapped',
                                                                                                                      'fourier_workbench/data/preparation/filters.py'),
+                                                            'fourier_workbench.data.preparation.filters.collisions': ( 'api/data/preparation/filters_duplicates_splits.html#collisions',
+                                                                                                                       'fourier_workbench/data/preparation/filters.py'),
                                                             'fourier_workbench.data.preparation.filters.f_block': ( 'api/data/preparation/filters_duplicates_splits.html#f_block',
                                                                                                                     'fourier_workbench/data/preparation/filters.py'),
                                                             'fourier_workbench.data.preparation.filters.first_reason': ( 'api/data/preparation/filters_duplicates_splits.html#first_reason',

@@ -85,6 +85,8 @@ def test_what_cannot_be_recovered_is_left_out(tmp_path):
     corpus = prepare_corpus([crowd, metal(29), twice], tmp_path / "c", **{**OPTIONS, "recovery": "paper"})
     assert [sample.id for sample in corpus] == ["m29-2.5"]
     assert corpus.funnel["rejected"] == {"collision": 1, "unrecoverable": 1}
+    untested = prepare_corpus([crowd, metal(29), twice], tmp_path / "u", **{**OPTIONS, "recovery": None})
+    assert untested.funnel["rejected"] == {"collision": 1} and len(CrystalDataset(untested, untested.basis, untested.grid)) == 2
 
 
 def test_a_duplicate_names_the_crystal_it_repeats(tmp_path):

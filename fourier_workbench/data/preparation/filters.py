@@ -23,7 +23,7 @@ from ...representation.unimodular import sheared
 
 # %% auto #0
 __all__ = ['Filter', 'noble_gas', 'f_block', 'heavy_element', 'too_many_species', 'too_large', 'too_close', 'paper_filters',
-           'first_reason', 'recoverability', 'recoverable_cells']
+           'first_reason', 'collisions', 'recoverability', 'recoverable_cells']
 
 # %% ../../../nbs/api/data/preparation/08_filters_duplicates_splits.ipynb #fb38162b
 Filter = Callable[[Crystal], str | None]
@@ -87,6 +87,15 @@ def _patterns(packed: PackedCrystals, grid: int) -> list[tuple[bytes, ...]]:
         cuts = np.flatnonzero(np.diff(z)) + 1
         out.append(tuple(sorted(part.tobytes() for part in np.split(block, cuts))))
     return out
+
+
+def collisions(packed: PackedCrystals, grid: int) -> list[str | None]:
+    """`collision` for each crystal with two atoms on one node of the grid, None for the others."""
+    atoms = np.column_stack([packed.crystal_of_atom, to_nodes(packed.numerators, grid).astype(np.int64)])
+    order = np.lexsort(atoms.T)
+    repeated = (np.diff(atoms[order], axis=0) == 0).all(1)
+    crowded = set(atoms[order[1:][repeated], 0].tolist())
+    return ["collision" if number in crowded else None for number in range(len(packed))]
 
 
 def _encode_patterns(patterns: Sequence[tuple[bytes, ...]], basis: FourierBasis, grid: int) -> FourierCrystals:

@@ -33,7 +33,13 @@ from fourier_workbench.data.preparation.duplicates import (
     part_path,
 )
 from .executor import Task, TaskExecutor
-from .filters import first_reason, paper_filters, recoverability, recoverable_cells
+from fourier_workbench.data.preparation.filters import (
+    collisions,
+    first_reason,
+    paper_filters,
+    recoverability,
+    recoverable_cells,
+)
 from .hull_energies import check_hull, hull_digest, index_hull, join_hull
 from fourier_workbench.data.preparation.splits import (
     formula_split,
@@ -128,9 +134,10 @@ def _filter_part(part: Part, number: int, work: Path, options: _Options) -> None
     if options.hull is not None:
         kept = join_hull(kept, work / _HULL)
     packed = pack(sample.crystal for sample in kept)
-    if options.recovery and kept:
-        reasons = recoverability(packed, options.basis, options.grid, options.recovery)
-        if options.shear:
+    if kept:
+        reasons = (collisions(packed, options.grid) if options.recovery is None
+                   else recoverability(packed, options.basis, options.grid, options.recovery))
+        if options.recovery and options.shear:
             kept, reasons = _try_other_cells(kept, reasons, options)
             packed = pack(sample.crystal for sample in kept)
         rejected += [(s.id, r, "", len(s.crystal)) for s, r in zip(kept, reasons, strict=True) if r]
@@ -305,7 +312,7 @@ def prepare_corpus(
     cell: Literal["given", "niggli", "standard"] = "given",  # the cell in which crystals are kept
     deduplicate: bool = True, split: Literal["formula", "paper", "given"] = "formula", max_sites: int | None = None,
     limit: int | None = None,  # use the first entries only
-    recovery: Method | None = "robust",  # method of the recoverability test; None skips it
+    recovery: Method | None = "robust",  # method of the recoverability test; None tests only that atoms have nodes of their own
     shear: bool = False,  # keep an unrecoverable crystal in another cell of its lattice where that helps; property `sheared`
     hull: str | Path | None = None,  # table of `immutable_id` and `dft_hull` (eV/atom): Parquet, a folder, or hf:OWNER/NAME
     elements: Literal["paper", "all"] = "paper",  # "all": noble gases and the f-block too
