@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fourier_workbench.checkpoints import load_diffuser
 from fourier_workbench.config.schema import FineTuneStage, OptimiserConfig, Recipe, override
 from fourier_workbench.data import Corpus
 from fourier_workbench.data.preparation.splits import above_hull
@@ -36,9 +37,9 @@ def make_recipe(share: float, seed: int) -> Recipe:
     """`laptop` at a share of its steps, with the paper's fine-tuning: constant rate, a tenth of the first."""
     base = recipes.laptop()
     steps = lambda n: max(20, round(n * share))  # noqa: E731
-    tune = FineTuneStage(steps(600), 64, OptimiserConfig(lr=2e-4, lr_final=1.0), LIMIT)
+    tune = FineTuneStage(steps(600), 64, OptimiserConfig(lr=2e-4, lr_final=1.0, warmup=steps(60)), LIMIT)
     return override(base, seed=seed, fine_tune=tune, autoencoder__steps=steps(base.autoencoder.steps),
-                    diffuser__steps=steps(3000), diffuser__guide_at=0.0, diffuser__guidance=1.0)
+                    diffuser__steps=steps(3000), diffuser__guidance=1.0, diffuser__guide_at=0.0)
 
 
 def drawn_sizes(generator: Generator, path: Path, n: int, chunk: int = 500) -> dict[str, list[int]]:
@@ -83,7 +84,6 @@ def main() -> None:
         fine_tune(recipe, corpus, second, start=first, progress=False)
         write_json(second / "done.json", {"recipe": recipe.to_json()})
     before = load_generator(first)
-    from fourier_workbench.checkpoints import load_diffuser  # the two diffusers share the autoencoder
     diffuser, schedule = load_diffuser(second / "weights")
     after = Generator(before.autoencoder, diffuser, schedule, recipe)
     train = list(corpus.split("train"))
