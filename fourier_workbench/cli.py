@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'MaxStrain', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'name_values', 'command', 'prepare', 'train', 'sample', 'solve', 'predict', 'vary', 'interpolate', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
+__all__ = ['COMMANDS', 'PACKAGE', 'Count', 'Devices', 'MaxStrain', 'Format', 'TRACEBACK', 'argument_comments', 'comments_beside', 'name_values', 'command', 'prepare', 'train', 'sample', 'solve', 'predict', 'search', 'vary', 'interpolate', 'evaluate', 'reproduce', 'demo', 'lab', 'main']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #a625406f
 import ast
@@ -380,6 +380,57 @@ def predict(
     _write_result(found.result, out, formats)
     found.table.to_csv(out / "ranked.csv", index=False)
     print(f"{found!r}, ranked by the residual in {out / 'ranked.csv'}")
+
+
+@command("generation.tasks:search", "generation.generator:Generator.sample")
+def search(
+    run: str,  # directory of a run, or the name of a shipped checkpoint
+    out: Path,  # directory for all samples, their ranks, and the best as CIF
+    /,
+    n: Count = 100,  # samples
+    best: int = 10,  # crystals that are written into `best`, of those that are as asked
+    score: Literal["residual", "e_above_hull"] = "residual",  # certificate, or eV/atom above the hull by CHGNet; the lowest first
+    elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
+    allow: str | None = None,  # further elements that may occur; alone: any of these
+    forbid: str | None = None,  # elements that must not occur
+    formula: str | None = None,  # reduced, with any number of formula units
+    atoms: str | None = None,  # in the cell, as 8 or 4:12
+    system: str | None = None,  # crystal system
+    space_group: int | None = None,  # number
+    volume: str | None = None,  # Å³ per atom, as 8:12
+    request: Path | None = None,  # JSON file of a request; the flags above replace its parts
+    seed: int = 0,  # of the samples
+    steps: int = 50,
+    relax: bool = True,  # with energies: relax atoms and cell first; otherwise the energy as drawn
+    energy_seconds: float = 120.0,  # time limit of each sample's energy
+    workers: int = available_cores(),  # processes for energies
+    formats: tuple[Format, ...] = ("parquet",),  # of the files of all samples
+) -> None:
+    """Draw samples of a request, score them all, and keep the best."""
+    from fourier_workbench.generation import Request, load_generator
+    from fourier_workbench.generation import search as find
+
+    if score == "e_above_hull":
+        _check_potential("chgnet")
+    asked = _request(request, required=_symbols(elements), allowed=_symbols(allow), forbidden=_symbols(forbid), formula=formula,
+                     n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
+                     volume_per_atom=_range(volume, "--volume")) or Request()
+    energies = {"relax": relax, "seconds": energy_seconds, "workers": workers, "directory": out}
+    found = find(load_generator(run), asked, score, n, energies=energies, seed=seed, steps=steps)
+    _write_result(found.result, out, formats)
+    found.table.to_csv(out / "ranked.csv", index=False)
+    folder = out / "best"
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.cif"):
+        old.unlink()
+    as_asked = found.result.table["met"].tolist()
+    kept = [(found.scores[i], found.result.crystals[i]) for i in found.order if as_asked[i]][:best]
+    for rank, (_, crystal) in enumerate(kept, 1):
+        assert crystal is not None, "it has a score"
+        crystal.to_cif(folder / f"{rank:03d}_{crystal.reduced_formula}.cif")
+    print(f"{found!r}, ranked by {score} in {out / 'ranked.csv'}")
+    scores = ", ".join(f"{value:.3g}" for value, _ in kept)
+    print(f"best as asked: {len(kept)} in {folder} ({score} {scores})" if kept else "none is as asked; draw more, ask for less")
 
 
 @command("generation.tasks:vary", "generation.generator:Generator.sample")

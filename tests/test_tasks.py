@@ -13,6 +13,7 @@ from fourier_workbench.errors import RecipeError
 from fourier_workbench.generation import (
     Generator,
     Request,
+    SampleResult,
     complete,
     interpolate,
     load_generator,
@@ -57,6 +58,23 @@ def test_search_ranks_by_the_score_and_counts_what_has_none(laptop: Generator) -
     assert len(found) + sum(found.failed.values()) == 10
     assert set(found.failed) <= {"ZeroDivisionError"} | {name for name in found.failed if name.startswith("rejected")}
     assert found.table["score"].is_monotonic_increasing
+
+
+def test_energies_rank_samples_and_those_without_one_are_counted(laptop: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def energies(result: SampleResult, **options: object) -> pd.DataFrame:
+        assert options == {"relax": False}
+        above = [None if crystal is None else -crystal.volume for crystal in result.crystals]
+        above[0] = None
+        return pd.DataFrame({"e_above_hull": above, "stability_failure": ["time limit" if e is None else None for e in above]})
+
+    monkeypatch.setattr(SampleResult, "energies", energies)
+    found = search(laptop, Request(n_atoms=(1, 6)), "e_above_hull", 6, energies={"relax": False}, **QUICK)
+    assert 0 not in found.order
+    assert sum(found.failed.values()) + len(found) == 6
+    assert found.scores[0] != found.scores[0]
+    assert found.table["score"].is_monotonic_increasing
+    with pytest.raises(RecipeError, match="residual"):
+        search(laptop, Request(), "beauty", 1, **QUICK)
 
 
 def test_substitution_keeps_the_composition_and_lets_the_volume_go(laptop: Generator) -> None:
@@ -104,6 +122,7 @@ def test_commands_write_what_the_functions_draw(tmp_path: Path, capsys: pytest.C
         "substitute": ["vary", "laptop", a, str(tmp_path / "s"), "-n", "3", "--steps", "4", "--replace", "Ti=Zr"],
         "complete": ["vary", "laptop", str(tmp_path / "a.cif"), str(tmp_path / "c"), "-n", "3", "--steps", "4", "--keep", "O"],
         "interpolate": ["interpolate", "laptop", a, b, str(tmp_path / "i"), "-n", "3"],
+        "search": ["search", "laptop", str(tmp_path / "b"), "-n", "3", "--steps", "4", "--elements", "Li,O", "--best", "1"],
         "sample": ["sample", "laptop", str(tmp_path / "r"), "-n", "3", "--steps", "4", "--elements", "Li,O", "--atoms", "2:6"],
     }  # fmt: skip
     for words in runs.values():
@@ -111,6 +130,9 @@ def test_commands_write_what_the_functions_draw(tmp_path: Path, capsys: pytest.C
         assert len(pd.read_parquet(Path(next(w for w in words if Path(w).is_dir())) / "samples.parquet")) == 3
     assert (tmp_path / "p" / "ranked.csv").is_file()
     assert "met_elements" in pd.read_parquet(tmp_path / "r" / "samples.parquet")
+    best, ranked = list((tmp_path / "b" / "best").iterdir()), pd.read_csv(tmp_path / "b" / "ranked.csv")
+    assert len(best) == 1
+    assert Crystal.from_cif(best[0]).reduced_formula == ranked[ranked["met"]]["reduced_formula"].iloc[0]
     capsys.readouterr()
     for words in (["vary", "laptop", str(tmp_path / "a.cif"), str(tmp_path / "x"), "--replace", "Ti>Zr"],
                   ["predict", "laptop", "UO2", str(tmp_path / "x")],

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['EvaluationReport', 'compare', 'evaluate', 'structure_table']
+__all__ = ['ASKED', 'EvaluationReport', 'compare', 'evaluate', 'structure_table']
 
 # %% ../../nbs/api/evaluation/07_evaluate.ipynb #f83f609c
 import json
@@ -52,6 +52,9 @@ from ..generation.samples import SampleResult, rejection_funnel
 from ..matching.reduced_cell import PAPER_TOLERANCE
 
 # %% ../../nbs/api/evaluation/07_evaluate.ipynb #b26b5fd7
+ASKED = "met: "  # begins the labels of what was asked
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class EvaluationReport:
     """Results of an evaluation."""
@@ -230,6 +233,19 @@ def _with_energies(report: EvaluationReport, energies: Any, hull: Any, known: Re
                    facts=report.facts | {"energies": energies.potential.description, "hull": source})
 
 
+def _with_met(report: EvaluationReport, met: pd.DataFrame | None) -> EvaluationReport:
+    """The report with a column and a rate for each part of what was asked."""
+    if met is None:
+        return report
+    table = report.structures.assign(**{name: met[name].fillna(False).astype(bool).to_numpy() for name in met})
+    rows = []
+    for name in met:
+        part = name.removeprefix("met").removeprefix("_n_").removeprefix("_").replace("_", " ")
+        about = f"the sample has the {part} that was asked for" if part else "the sample has everything that was asked for"
+        rows.append(Metric(name, ASKED + (part or "all that was asked"), about).rate(table[name]))
+    return replace(report, structures=table, rates=pd.concat([report.rates, pd.DataFrame(rows)], ignore_index=True))
+
+
 def _facts(table: pd.DataFrame, known: Reference | None, lost: int, theirs: pd.DataFrame | None, settings: dict[str, Any],
            left_out: dict[str, str]) -> dict[str, Any]:
     """Versions, settings, numbers of crystals compared with, metrics left out, failures by measurement and reason."""
@@ -281,7 +297,7 @@ def _measure(samples: Any, reference: Any, target: Any, compare: int, coverage: 
         "not computed; --coverage N compares with N reference crystals (about 0.2 s each)"}, left_out)
     report = EvaluationReport(pd.DataFrame([*sample_rates(table, left_out), *covering]), table, rejection_funnel(drawn.reasons),
                               distances(table, theirs) if theirs is not None else pd.DataFrame(), theirs, facts, drawn.crystals)
-    return report, known
+    return _with_met(report, drawn.met), known
 
 # %% ../../nbs/api/evaluation/07_evaluate.ipynb #cdb9e0c3
 def evaluate(

@@ -41,6 +41,7 @@ class SampleSet:
     crystals: list[Crystal | None]
     reasons: list[str | None]
     slots: pd.DataFrame | None = None  # columns `SLOT_COLUMNS`, where the decoder's slots are known
+    met: pd.DataFrame | None = None  # `met` and `met_…`, where something was asked of the samples
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,6 +59,12 @@ def _to_crystal(item: Any) -> Crystal | None:
         return Crystal.from_ase(item)
     raise EvaluationError(f"a {type(item).__name__} is not a crystal; give Crystal, pymatgen's Structure or ASE's Atoms, and "
                           "None for a rejected sample")
+
+
+def _met_columns(table: pd.DataFrame) -> pd.DataFrame | None:
+    """Columns that say what was met of a request; None where the parts of none are known."""
+    names = [name for name in map(str, table) if name == "met" or name.startswith("met_")]
+    return table[names] if len(names) > 1 else None
 
 
 def _from_objects(items: Iterable[Any]) -> SampleSet:
@@ -105,7 +112,8 @@ def _from_table(table: pd.DataFrame) -> SampleSet:
         crystals.append(crystal)
         reasons.append(None if crystal is not None else reason or "missing")
     ids = table.get("id", table.get("material_id", pd.Series(range(len(table))))).astype(str).tolist()
-    return SampleSet(ids, crystals, reasons, table[SLOT_COLUMNS] if set(SLOT_COLUMNS) <= set(table) else None)
+    slots = table[SLOT_COLUMNS] if set(SLOT_COLUMNS) <= set(table) else None
+    return SampleSet(ids, crystals, reasons, slots, _met_columns(table))
 
 
 def _single_entries(part: Part) -> Iterator[Part]:
@@ -151,7 +159,8 @@ def read_samples(
 ) -> SampleSet:
     """The samples as one list; raises `EvaluationError` when there are none."""
     if isinstance(samples, SampleResult):
-        return SampleSet(samples.ids, list(samples.crystals), list(samples.reasons), samples.table[SLOT_COLUMNS])
+        table = samples.table
+        return SampleSet(samples.ids, list(samples.crystals), list(samples.reasons), table[SLOT_COLUMNS], _met_columns(table))
     if not isinstance(samples, (str, Path)):
         return _from_objects(samples)
     path = Path(samples)

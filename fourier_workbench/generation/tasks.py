@@ -16,7 +16,7 @@ import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Element
 
-from ..arguments import Whole, check_arguments
+from ..arguments import Whole, check_arguments, check_choice
 from ..crystal import Crystal
 from ..errors import RecipeError
 from .generator import Generator
@@ -25,11 +25,12 @@ from .samples import SampleResult, Trajectory
 from ..randomness import keyed_generator
 
 # %% auto #0
-__all__ = ['Score', 'Ranked', 'rank_samples', 'search', 'predict', 'vary', 'atoms_of', 'exchange_elements', 'substitute',
-           'complete', 'variation_curve', 'Way', 'interpolate']
+__all__ = ['Score', 'SCORES', 'Ranked', 'rank_by_energy', 'rank_samples', 'search', 'predict', 'vary', 'atoms_of',
+           'exchange_elements', 'substitute', 'complete', 'variation_curve', 'Way', 'interpolate']
 
 # %% ../../nbs/api/generation/04_tasks.ipynb #9ab9e331
 Score = Callable[[Crystal], float]  # lower is better
+SCORES = ("residual", "e_above_hull")  # supplied: the certificate, and eV/atom above the hull of MP-20's training crystals
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,8 +69,26 @@ class Ranked:
         return f"<p>{self!r}</p>{self.table[names].head(10).to_html(index=False, border=0, float_format='%.3g')}"
 
 
-def rank_samples(result: SampleResult, score: Score | None = None) -> Ranked:
-    """Samples ranked by a score of their crystals, or by the residual of recovery; failures are counted by reason."""
+def rank_by_energy(result: SampleResult, **options: Any) -> Ranked:
+    """Samples ranked by their energy above the hull; `options` are those of `SampleResult.energies`."""
+    found = result.energies(**options)
+    scores = found["e_above_hull"].astype(float)
+    failed = [f"rejected ({reason})" if reason is not None else str(why)
+              for reason, why, score in zip(result.reasons, found["stability_failure"], scores, strict=True) if np.isnan(score)]
+    return Ranked(result, tuple(scores.tolist()), dict(Counter(failed).most_common()))
+
+
+def rank_samples(
+    result: SampleResult,
+    score: Score | str | None = None,  # crystal -> number, lower is better, or one of `SCORES`; None: the residual of recovery
+    **options: Any,  # of `SampleResult.energies`, for the score `e_above_hull`
+) -> Ranked:
+    """Samples ranked by a score of their crystals; failures are counted by reason. Raises `RecipeError` for an unknown score."""
+    if isinstance(score, str):
+        check_choice(RecipeError, SCORES, score=score)
+        if score == "e_above_hull":
+            return rank_by_energy(result, **options)
+        score = None
     scores, failed = [], Counter[str]()
     for crystal, reason, residual in zip(result.crystals, result.reasons, result.residuals.tolist(), strict=True):
         value = float("nan")
@@ -88,12 +107,13 @@ def rank_samples(result: SampleResult, score: Score | None = None) -> Ranked:
 
 def search(
     generator: Generator, request: Request,
-    score: Score | None = None,  # crystal -> number, lower is better; None: the residual of recovery
+    score: Score | str | None = None,  # crystal -> number, lower is better, or one of `SCORES`; None: the residual of recovery
     n: int = 100,  # samples
+    *, energies: Mapping[str, Any] | None = None,  # options of `SampleResult.energies`, for the score `e_above_hull`
     **how: Any,  # arguments of `Generator.sample`
 ) -> Ranked:
     """Draw samples of a request and rank them all."""
-    return rank_samples(generator.sample(n, request=request, **how), score)
+    return rank_samples(generator.sample(n, request=request, **how), score, **dict(energies or {}))
 
 
 def predict(
@@ -102,7 +122,7 @@ def predict(
     n: int = 20,  # guesses
     *, cell: bool = False,
     n_atoms: tuple[int, int] | int | None = None,
-    score: Score | None = None,  # crystal -> number, lower is better; None: the residual of recovery
+    score: Score | str | None = None,  # crystal -> number, lower is better, or one of `SCORES`; None: the residual of recovery
     **how: Any,  # arguments of `Generator.sample`
 ) -> Ranked:
     """Crystal structure prediction: guesses at the structure of a formula, ranked."""

@@ -1,4 +1,4 @@
-"""The views of JupyterLab: density explorer, recovery stepper, ladder, dashboard, trajectory player, gallery, report.
+"""The views of JupyterLab: density explorer, recovery stepper, ladder, dashboard, trajectory player, gallery, report, studio.
 
 In: crystals, runs or their directories, generators, traced trajectories, samples. Out: widgets that show themselves in a cell and
 save themselves as one HTML page (`view.to_html(path)`); beneath each, a pure function that returns data or a plotly figure.
@@ -16,13 +16,14 @@ from fourier_workbench.widgets.ladder import LadderView, ladder_figure, ladder_h
 from fourier_workbench.widgets.reciprocal import wave_table
 from fourier_workbench.widgets.report import ReportView, report_html, show_report
 from fourier_workbench.widgets.stepper import Stepper, step, stepper_figure
+from fourier_workbench.widgets.studio import Studio, studio
 from fourier_workbench.widgets.theme import ViewError
 from fourier_workbench.widgets.trajectory import Player, play, trajectory_figure
 from fourier_workbench.widgets.view import View
 
 __all__ = [
-    "Dashboard", "Explorer", "Gallery", "LadderView", "Player", "ReportView", "Shown", "Stepper", "View",
-    "ViewError", "curves_figure", "density_figure", "explore", "gallery", "gallery_figure", "ladder_figure",
+    "Dashboard", "Explorer", "Gallery", "LadderView", "Player", "ReportView", "Shown", "Stepper",
+    "Studio", "View", "ViewError", "curves_figure", "density_figure", "explore", "gallery", "gallery_figure", "ladder_figure",
     "ladder_history", "play", "report_html", "show_ladder", "show_report", "step", "stepper_figure",
-    "trajectory_figure", "truncation", "watch", "wave_figure", "wave_table",
+    "studio", "trajectory_figure", "truncation", "watch", "wave_figure", "wave_table",
 ]

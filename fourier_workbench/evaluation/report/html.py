@@ -207,7 +207,9 @@ def gallery_section(
               "group": " · ".join(filter(None, (_groups(row), _stability(row)))),
               "nearest": row.get("nearest known") or "",
               "badges": [label for label in ("clean", "valid") if row.get(label)][:1]
-              + [label for label in ("unique", "novel") if row.get(label)]}
+              + [label for label in ("unique", "novel", "met") if row.get(label)],
+              "unmet": [name[4:].removeprefix("n_").replace("_", " ") for name, good in row.items()
+                        if str(name).startswith("met_") and not good]}
              for crystal, row in shown]
     scenes = Markup(json_text([_scene_json(crystal) for crystal, _ in shown], separators=(",", ":"))) if viewer else ""
     note = f"The first {len(cards)} samples that became crystals, in order: not a selection."
