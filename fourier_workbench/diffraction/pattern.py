@@ -149,18 +149,15 @@ class Pattern:
             return self.wavelength / (2 * np.sin(np.radians(self.limits[1] / 2)))
         return float(self.spacings.min())
 
-
-def powder_profile(
-    pattern: Pattern, fwhm: float = 0.1, eta: float = 0.5, step: float = 0.02
-) -> tuple[Float64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
-    """Angles and counts of a scan with the lines of a pattern, all of one width in degrees."""
-    if pattern.two_theta is None:
-        raise DiffractionError("reflections of a single crystal have no scan; simulate a powder pattern of the crystal")
-    x = np.arange(pattern.limits[0], pattern.limits[1], step) + step / 2
-    y = np.zeros(len(x))
-    for start in range(0, len(pattern), 200):
-        some = slice(start, start + 200)
-        y += pseudo_voigt(x[:, None] - pattern.two_theta[some], fwhm, eta) @ pattern.intensity[some]
+# %% ../../nbs/api/diffraction/03_patterns.ipynb #2bfd4f7c
+def _columns(one: Any, other: Any) -> tuple[Float64[np.ndarray, " L"], Float64[np.ndarray, " L"]]:
+    """Two columns of finite numbers."""
+    try:
+        x, y = (np.array(values, dtype=np.float64) for values in (one, other))
+    except (TypeError, ValueError) as error:
+        raise DiffractionError(f"angles and intensities must be numbers ({error})") from error
+    if x.ndim != 1 or x.shape != y.shape or not len(x) or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise DiffractionError(f"need as many intensities as angles, all finite; got {x.shape} and {y.shape}")
     return x, y
 
 
@@ -181,13 +178,16 @@ def _unique_reflections(hkl: Any, f_squared: Any) -> tuple[Int64[np.ndarray, "L 
         raise DiffractionError("no reflection has an intensity above zero")
     return unique, mean
 
-
-def _columns(one: Any, other: Any) -> tuple[Float64[np.ndarray, " L"], Float64[np.ndarray, " L"]]:
-    """Two columns of finite numbers."""
-    try:
-        x, y = (np.array(values, dtype=np.float64) for values in (one, other))
-    except (TypeError, ValueError) as error:
-        raise DiffractionError(f"angles and intensities must be numbers ({error})") from error
-    if x.ndim != 1 or x.shape != y.shape or not len(x) or not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise DiffractionError(f"need as many intensities as angles, all finite; got {x.shape} and {y.shape}")
+# %% ../../nbs/api/diffraction/03_patterns.ipynb #99273006
+def powder_profile(
+    pattern: Pattern, fwhm: float = 0.1, eta: float = 0.5, step: float = 0.02
+) -> tuple[Float64[np.ndarray, " P"], Float64[np.ndarray, " P"]]:
+    """Angles and counts of a scan with the lines of a pattern, all of one width in degrees."""
+    if pattern.two_theta is None:
+        raise DiffractionError("reflections of a single crystal have no scan; simulate a powder pattern of the crystal")
+    x = np.arange(pattern.limits[0], pattern.limits[1], step) + step / 2
+    y = np.zeros(len(x))
+    for start in range(0, len(pattern), 200):
+        some = slice(start, start + 200)
+        y += pseudo_voigt(x[:, None] - pattern.two_theta[some], fwhm, eta) @ pattern.intensity[some]
     return x, y

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['TOLERANCES', 'refine_coordinates', 'average_over_symmetry', 'refine']
+__all__ = ['TOLERANCES', 'refine_coordinates', 'exchange_unlike', 'average_over_symmetry', 'refine']
 
 # %% ../../nbs/api/diffraction/05_search.ipynb #b3410abd
 from typing import Any
@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from scipy.optimize import least_squares
 
 from ..crystal import Crystal
-from .misfit import LineGroups, compare
+from .misfit import LineGroups, compare, r_factor
 from .scattering import form_factors, s_squared
 
 # %% ../../nbs/api/diffraction/05_search.ipynb #bac1bd63
@@ -65,6 +65,30 @@ def refine_coordinates(crystal: Crystal, groups: LineGroups, steps: int = 30) ->
     return Crystal(groups.lattice, crystal.numbers, found.x[1:].reshape(-1, 3)) if np.isfinite(found.x).all() else crystal
 
 # %% ../../nbs/api/diffraction/05_search.ipynb #5bfec8c2
+def exchange_unlike(crystal: Crystal, groups: LineGroups, most: int = 4) -> Crystal:
+    """Exchange the two atoms of different elements that lower R most, refine, and again while R falls.
+
+    Nodes of the grid are too coarse to tell elements of similar scattering apart; refined coordinates are not.
+    """
+    unlike = np.argwhere(np.triu(crystal.numbers[:, None] != crystal.numbers))
+    best = compare(crystal, groups).r_factor
+    for _ in range(most if len(unlike) and best > 1e-3 else 0):
+        problem = _Amplitudes(groups, crystal)
+        scattered = problem._waves(np.r_[0.0, crystal.frac_coords.ravel()])
+        waves, (i, j) = scattered / problem.factors, unlike.T
+        change = (problem.factors[i] - problem.factors[j]) * (waves[j] - waves[i])
+        totals = np.stack([groups.totals(row) for row in np.abs(scattered.sum(0) + change) ** 2])
+        r = r_factor(groups.observed, totals, groups.unexplained)[0]
+        one, other = unlike[r.argmin()]
+        coordinates = crystal.frac_coords.copy()
+        coordinates[[one, other]] = coordinates[[other, one]]
+        swapped = refine_coordinates(Crystal(groups.lattice, crystal.numbers, coordinates), groups, 10)
+        if (now := compare(swapped, groups).r_factor) > best - 1e-4:
+            break
+        crystal, best = swapped, now
+    return crystal
+
+
 def average_over_symmetry(crystal: Crystal, symprec: float) -> tuple[Crystal, int]:
     """Coordinates averaged over the operations that spglib finds within `symprec` Å, and the number of the space group."""
     cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
@@ -92,9 +116,9 @@ def refine(
     crystal: Crystal, groups: LineGroups,
     allowed: float = 0.01,  # by how much R may rise for symmetry
 ) -> tuple[Crystal, float]:
-    """Least squares, then the highest symmetry that R allows; the crystal and its R over all groups."""
+    """Least squares, exchanges of unlike atoms, then the highest symmetry that R allows; the crystal and its R."""
     start = compare(crystal, groups).r_factor
-    free = refine_coordinates(crystal, groups)
+    free = exchange_unlike(refine_coordinates(crystal, groups), groups)
     best = min((compare(free, groups).r_factor, 1, free), (start, 0, crystal), key=lambda option: option[0])
     for symprec in TOLERANCES:
         symmetric, number = average_over_symmetry(best[2], symprec)

@@ -18,7 +18,7 @@ import pandas as pd
 from ..crystal import Crystal
 from .misfit import compare, comparison_figure
 from .pattern import Pattern
-from .solve import SWEEPS, draw_solutions
+from .solve import STEPS, SWEEPS, draw_solutions
 from .tasks import plan
 from ..errors import DiffractionError
 from ..files import writing
@@ -29,7 +29,7 @@ from ..generation.generator import Generator
 def solve_into(
     pattern: Pattern, directory: Path | str, formula: str | None = None, elements: Sequence[str] | None = None, cell: Any = None,
     n: int = 20,  # draws
-    seed: int = 0, generator: Generator | None = None, sweeps: int = SWEEPS, steps: int = 25,
+    seed: int = 0, generator: Generator | None = None, sweeps: int = SWEEPS, steps: int = STEPS,
     chunk: int = 4,  # draws that a kill can lose
     progress: bool = True,
 ) -> pd.DataFrame:

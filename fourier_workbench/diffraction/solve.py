@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SOLVED', 'SWEEPS', 'free_coordinates', 'Verdict', 'Solutions', 'solve_task', 'deal_draws', 'draw_solutions', 'solve']
+__all__ = ['SOLVED', 'SWEEPS', 'ENOUGH', 'FIRST', 'ROUND', 'STEPS', 'free_coordinates', 'Verdict', 'Solutions', 'solve_draws', 'begin_draws', 'promising', 'draw_solutions', 'join_draws', 'solve']
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #2dc48c9c
 import math
@@ -38,6 +38,8 @@ from ..representation.encode import encode
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #a36429cb
 SOLVED, SWEEPS = 0.1, 15  # largest adjusted R of a solution; sweeps of an annealing
+ENOUGH = 0.005  # adjusted R that leaves no doubt
+FIRST, ROUND, STEPS = 4, 8, 16  # draws of each task from random nodes; of a round; noise levels of the generator
 
 
 def free_coordinates(crystal: Crystal, symprec: float = 0.01) -> int:
@@ -119,54 +121,83 @@ class Solutions(SampleResult):
                        cells=pick(self.cells))
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #4f710df8
-def solve_task(
-    task: Task, pattern: Pattern, indices: range, seed: int, generator: Generator | None, sweeps: int, steps: int
-) -> list[tuple[Crystal, Verdict, Start]]:
-    """Candidates of one task: draws `indices`, each with random numbers of its own."""
-    starts = [Start(None, float("nan"), "random")] * len(indices)
-    if generator is not None:
-        starts = model_starts(generator, task, pattern, indices, seed, steps)
-    misfit, found = GridMisfit(task.groups, task.counts), []
+def solve_draws(
+    misfit: GridMisfit, task: Task, starts: Sequence[Start], indices: Sequence[int], seed: int, sweeps: int
+) -> list[tuple[Crystal, Verdict]]:
+    """Candidates of one task: its draws annealed together, each with random numbers of its own, and refined."""
     shape = torch.tensor(misfit.shape)
     nodes = [None if s.crystal is None else torch.from_numpy(np.rint(s.crystal.frac_coords[np.argsort(
         s.crystal.numbers, kind="stable")] * np.array(misfit.shape)).astype(np.int64)) % shape for s in starts]
-    generators = [keyed_generator(seed, index, 11) for index in indices]
-    placed, _ = anneal(misfit, nodes, generators, sweeps)
-    for row, start in zip(placed, starts, strict=True):
-        crystal, r = refine(misfit.crystal(row), task.groups)
-        found.append((crystal, Verdict.of(crystal, r, len(task.groups), task.groups.explained), start))
-    return found
+    placed, _ = anneal(misfit, nodes, [keyed_generator(seed, index, 11) for index in indices], sweeps)
+    refined = [refine(misfit.crystal(row), task.groups) for row in placed]
+    return [(crystal, Verdict.of(crystal, r, len(task.groups), task.groups.explained)) for crystal, r in refined]
 
 
-def deal_draws(first: int, n: int, tasks: int, together: int = 2) -> list[tuple[int, range]]:
-    """Task of each draw, in blocks of `together`: the same for a draw whatever the number of draws."""
-    blocks: list[tuple[int, range]] = []
-    start = first
-    while start < first + n:
-        stop = min(first + n, (start // together + 1) * together)
-        blocks.append(((start // together) % tasks, range(start, stop)))
-        start = stop
-    return blocks
+def begin_draws(
+    tasks: Sequence[Task],  # one for each draw
+    pattern: Pattern, first: int, seed: int, generator: Generator | None, steps: int,
+    random: int,  # draws below this number start from random nodes
+) -> list[Start]:
+    """Where draws `first`, … begin."""
+    plain = len(tasks) if generator is None else min(max(random - first, 0), len(tasks))
+    starts = [Start(None, float("nan"), "random")] * plain
+    if generator is not None and plain < len(tasks):
+        starts += model_starts(generator, tasks[plain:], pattern, first + plain, seed, steps)
+    return starts
+
+
+def promising(places: Sequence[int], found: Sequence[tuple[Crystal, Verdict]]) -> list[int]:
+    """Tasks whose best candidate so far is not far worse than the best of all."""
+    best: dict[int, float] = {}
+    for place, (_, verdict) in zip(places, found, strict=True):
+        best[place] = min(best.get(place, math.inf), verdict.r_factor)
+    return [place for place in sorted(best) if best[place] <= 2 * min(best.values()) + 0.02]
 
 
 def draw_solutions(
     tasks: Sequence[Task], pattern: Pattern, first: int, n: int, seed: int, generator: Generator | None,
-    sweeps: int = SWEEPS, steps: int = 25, progress: bool = False,
+    sweeps: int = SWEEPS, steps: int = STEPS, progress: bool = False,
+    enough: float | None = None,  # adjusted R of a solution after which no more are drawn; None: all are, in all tasks
 ) -> Solutions:
-    """Draws `first` … `first` + n − 1, in their order."""
-    found: list[tuple[Crystal, Verdict, Start]] = []
+    """Draws `first` … `first` + n − 1, in their order; the first few of each task from random nodes."""
+    found: list[tuple[Crystal, Verdict]] = []
+    starts: list[Start] = []
     cells: list[int] = []
-    together = 2 if len(tasks) > 1 else n
-    for place, indices in tqdm(deal_draws(first, n, len(tasks), together), desc="solving", disable=not progress, leave=False):
-        found += solve_task(tasks[place], pattern, indices, seed, generator, sweeps, steps)
-        cells += [place] * len(indices)
-    crystals = [crystal for crystal, _, _ in found]
+    misfits: dict[int, GridMisfit] = {}
+    opening, bar = FIRST * len(tasks), tqdm(total=n, desc="solving", disable=not progress, leave=False)
+    while len(found) < n:
+        begin = first + len(found)
+        size = n if enough is None else 2 * len(tasks) if begin < opening else ROUND
+        indices = range(begin, min(begin + size, first + n))
+        kept = list(range(len(tasks))) if enough is None or not found else promising(cells, found)
+        places = [kept[index // 2 % len(kept)] for index in indices]  # in turns of two, whatever the number of draws
+        begun = begin_draws([tasks[place] for place in places], pattern, begin, seed, generator, steps, opening)
+        new: dict[int, tuple[Crystal, Verdict]] = {}
+        for place in dict.fromkeys(places):
+            mine = [k for k, other in enumerate(places) if other == place]
+            if place not in misfits:
+                misfits[place] = GridMisfit(tasks[place].groups, tasks[place].counts)
+            numbers, own = [indices[k] for k in mine], [begun[k] for k in mine]
+            new |= zip(numbers, solve_draws(misfits[place], tasks[place], own, numbers, seed, sweeps), strict=True)
+            bar.update(len(mine))
+        found, starts, cells = found + [new[index] for index in indices], starts + begun, cells + places
+        if enough is not None and any(verdict.solved and verdict.adjusted <= enough for _, verdict in found):
+            break
+    bar.close()
+    return join_draws(found, starts, cells, first, seed)
+
+
+def join_draws(
+    found: Sequence[tuple[Crystal, Verdict]], starts: list[Start], cells: list[int], first: int, seed: int
+) -> Solutions:
+    """Draws `first`, … as a result."""
+    crystals, n = [crystal for crystal, _ in found], len(found)
     fourier = encode(crystals, FourierBasis(5), 24, max_atomic_number=118)
     logits = torch.nn.functional.one_hot(fourier.species, 119).float()
     decoded = Decoded(fourier.lattice, logits, fourier.coefficients)
     return Solutions(list(crystals), [None] * n, decoded, torch.zeros(n, 0, dtype=torch.complex64),
-                     torch.tensor([start.residual for _, _, start in found]), tuple(range(first, first + n)), seed, "solved",
-                     verdicts=[verdict for _, verdict, _ in found], starts=[start for _, _, start in found], cells=cells)
+                     torch.tensor([start.residual for start in starts]), tuple(range(first, first + n)), seed, "solved",
+                     verdicts=[verdict for _, verdict in found], starts=starts, cells=cells)
 
 
 def solve(
@@ -174,11 +205,12 @@ def solve(
     formula: str | None = None,  # reduced, such as SrTiO3; the number of formula units follows from the cell
     elements: Sequence[str] | None = None,  # symbols, where the formula is not known
     cell: Any = None,  # (a, b, c, α, β, γ) or rows, of any cell of the lattice; None: indexed from the lines
-    n: int = 20,  # draws
+    n: int = 20,  # draws, at most
     seed: int = 0,
-    generator: Generator | str | Path | None = None,  # starts are drawn from it; None: from random nodes
+    generator: Generator | str | Path | None = None,  # starts are drawn from it, after a few random ones; None: random nodes
     sweeps: int = SWEEPS,  # of each annealing
-    steps: int = 25,  # noise levels of the generator
+    steps: int = STEPS,  # noise levels of the generator
+    enough: float | None = ENOUGH,  # adjusted R of a solution after which no more are drawn; None: all n are
     progress: bool = False,
 ) -> Solutions:
     """Crystals that explain a pattern, best first, each with its R and whether it is a solution.
@@ -189,4 +221,4 @@ def solve(
                                        "steps": Whole(1, 10**5)}, n=n, seed=seed, sweeps=sweeps, steps=steps)
     model = load_generator(generator) if isinstance(generator, str | Path) else generator
     tasks = plan(pattern, formula, elements, cell)
-    return draw_solutions(tasks, pattern, 0, n, seed, model, sweeps, steps, progress).ranked()
+    return draw_solutions(tasks, pattern, 0, n, seed, model, sweeps, steps, progress, enough).ranked()

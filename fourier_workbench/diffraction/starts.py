@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PatternGuide', 'CellGuide', 'Setting', 'settings_of', 'Start', 'draw_for', 'plain_samples', 'model_starts']
+__all__ = ['PatternGuide', 'CellGuide', 'RowGuide', 'Setting', 'settings_of', 'allowed_systems', 'system_of_draw', 'Start', 'plain_samples', 'told_of_draws', 'guides_of_draws', 'setting_of_draw', 'guided_samples', 'model_starts']
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #5d0294ec
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,14 +19,16 @@ from jaxtyping import Float, Float64, Int64
 from pymatgen.core import Element, Lattice
 from torch import Tensor
 
-from ..crystal import Crystal, formula_of
+from ..crystal import Crystal
+from .cells import lattice_symmetry
 from .misfit import assign_lines
 from .pattern import Pattern
 from .scattering import basis_reflections, form_factors, log_s_squared
 from .tasks import Task
-from ..diffusion.guides import CompositionGuide, Guide, conditions_of_formula
+from ..diffusion.guides import Guide, Steering
 from ..errors import RecipeError, WorkbenchError
-from ..generation.generator import Generator
+from ..generation.asking import Answer, answer_request
+from ..generation.generator import Drawing, Generator, RecoveryOptions, draw_ladders, fitting_batch
 from ..generation.requests import Request
 from ..generation.samples import SampleResult
 from ..model.autoencoder import Decoded
@@ -91,6 +94,28 @@ class CellGuide:
         return 100 * (decoded.lattice - self.lattice.to(decoded.lattice)).square().mean(1)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class RowGuide:
+    """Guides that differ from sample to sample."""
+
+    guides: tuple[Guide, ...]
+    which: Int64[Tensor, " n"]  # guide of each sample
+
+    def __repr__(self) -> str:
+        return f"RowGuide({', '.join(map(repr, self.guides))})"
+
+    def at(self, rows: slice) -> RowGuide:
+        """For some of the samples."""
+        return replace(self, which=self.which[rows])
+
+    def __call__(self, decoded: Decoded) -> Float[Tensor, " B"]:
+        loss = decoded.lattice.new_zeros(len(decoded.lattice))
+        for number in self.which.unique().tolist():
+            rows = torch.nonzero(self.which == number).flatten().to(loss.device)
+            loss = loss.index_add(0, rows, self.guides[number](Decoded(*(part[rows] for part in decoded))))
+        return loss
+
+
 class Setting(NamedTuple):
     """A primitive cell in the setting of the training data, and its vectors in terms of the task's."""
 
@@ -112,6 +137,25 @@ def settings_of(lattice: Float64[np.ndarray, "3 3"]) -> list[Setting]:
             found.append(Setting(change @ lattice, change))
     return found or [Setting(lattice, np.eye(3, dtype=np.int64))]
 
+
+_SYSTEMS_OF = {  # systems of the crystals that a lattice with so many rotations can have, the usual ones first
+    2: ("triclinic",), 4: ("monoclinic", "triclinic"), 8: ("orthorhombic", "monoclinic", "triclinic"),
+    12: ("trigonal", "monoclinic", "triclinic"), 16: ("tetragonal", "orthorhombic", "monoclinic", "triclinic"),
+    24: ("hexagonal", "trigonal", "orthorhombic", "monoclinic"), 48: ("cubic", "tetragonal", "trigonal", "orthorhombic"),
+}
+
+
+def allowed_systems(lattice: Float64[np.ndarray, "3 3"]) -> tuple[str, ...]:
+    """Crystal systems that a measured lattice allows, the usual ones first."""
+    return _SYSTEMS_OF.get(lattice_symmetry(lattice), ("triclinic",))
+
+
+def system_of_draw(lattice: Float64[np.ndarray, "3 3"], index: int) -> str:
+    """The crystal system that a draw is told: the highest, and in every fourth draw another one of those allowed."""
+    systems = allowed_systems(lattice)
+    usual = 2 if systems[0] == "hexagonal" else 1  # a hexagonal lattice is that of trigonal crystals too
+    return systems[index % usual] if index % 4 != 3 else systems[index // 4 % len(systems)]
+
 # %% ../../nbs/api/diffraction/06_solve.ipynb #9eddf9fa
 class Start(NamedTuple):
     """Where a draw begins."""
@@ -121,55 +165,108 @@ class Start(NamedTuple):
     origin: str  # "model", or why it was random
 
 
-def draw_for(
-    generator: Generator, counts: dict[int, int], guides: list[Guide], first: int, count: int, seed: int, steps: int
-) -> SampleResult:
-    """Samples `first` … of so many atoms, led by guides; recovery is told the composition, and so is a conditioned diffuser."""
-    if generator.composer is not None:
-        request = Request(counts={Element.from_Z(z).symbol: n for z, n in counts.items()})
-        return generator.sample(count, seed, steps, first=first, guide=guides or None, request=request, progress=False)
-    numbers = np.repeat(list(counts), list(counts.values()))
-    told = conditions_of_formula(formula_of(numbers).replace(" ", ""))
-    wanted = CompositionGuide(told)
-    drawn = generator.sample(count, seed, steps, first=first, guide=[wanted, *guides], compositions="open", progress=False)
-    asked = Conditions(*(part.repeat(count, *[1] * (part.ndim - 1)) for part in told))
-    return generator.decode(drawn.ladders, seed=seed, indices=drawn.indices, told=asked)
+def _symbols(counts: dict[int, int]) -> dict[str, int]:
+    return {Element.from_Z(z).symbol: n for z, n in counts.items()}
 
 
 def plain_samples(generator: Generator, crystal: Crystal, n: int, seed: int, steps: int = 25) -> list[Crystal | None]:
     """Samples of the contents of a crystal's cell without any pattern: plain structure prediction."""
     counts = {int(z): int((crystal.numbers == z).sum()) for z in crystal.species}
     try:
-        return draw_for(generator, counts, [], 0, n, seed, steps).crystals
+        return list(generator.sample(n, seed, steps, request=Request(counts=_symbols(counts)), progress=False).crystals)
     except RecipeError:  # an element that the model does not know
         return [None] * n
 
 
-def model_starts(
-    generator: Generator, task: Task, pattern: Pattern,
-    indices: range,  # numbers of the draws
-    seed: int, steps: int = 25,
-    together: int = 4,  # draws in a row that share a setting of the cell
-) -> list[Start]:
-    """Crystals that a generator draws for a task, led by the pattern and the cell; a draw that fails says why."""
-    settings, starts = settings_of(task.lattice), []
-    wanted = dict(sorted(task.counts.items()))
-    blocks = sorted({index // together for index in indices})
-    for block in blocks:
-        mine = [index for index in indices if index // together == block]
-        setting = settings[block % len(settings)]
+def told_of_draws(
+    generator: Generator, tasks: Sequence[Task], indices: Sequence[int], seed: int
+) -> tuple[Conditions, list[Steering | None], list[str]]:
+    """What each draw is told and led by for its composition, and why it cannot be (empty where it can)."""
+    told, reasons = Conditions.nothing(len(indices)), [""] * len(indices)
+    led: list[Steering | None] = [None] * len(indices)
+    listens = generator.diffuser is not None and generator.diffuser.config.conditions is not None
+    for row, (task, index) in enumerate(zip(tasks, indices, strict=True)):
+        system = system_of_draw(task.lattice, index) if listens else None
         try:
-            guide = PatternGuide.of(task, pattern, setting.lattice, generator.autoencoder.basis)
-            cell = CellGuide(lattice_to_log(setting.lattice).float())
-            guides: list[Guide] = [cell] if guide is None else [guide, cell]
-            result = draw_for(generator, task.counts, guides, mine[0], len(mine), seed, steps)
+            answer = answer_request(Request(counts=_symbols(task.counts), crystal_system=system), generator, seed, [index])
         except WorkbenchError as error:  # an element that the model does not know, more atoms than it was trained on
-            starts += [Start(None, float("nan"), f"random: {' '.join(str(error).split())[:100]}") for _ in mine]
+            reasons[row] = " ".join(str(error).split())[:100]
             continue
-        for drawn, reason, residual in zip(result.crystals, result.reasons, result.residuals.tolist(), strict=True):
-            if drawn is None or {int(z): int((drawn.numbers == z).sum()) for z in drawn.species} != wanted:
-                starts.append(Start(None, float("nan"), f"random: {reason or 'another composition was drawn'}"))
-            else:
-                moved = Crystal(task.lattice, drawn.numbers, drawn.frac_coords @ setting.change)
-                starts.append(Start(moved, residual, "model"))
+        for part, new in zip(told, cast(Conditions, answer.told), strict=True):
+            part[row] = new[0]
+        led[row] = answer.steering
+    return told, led, reasons
+
+
+def guides_of_draws(
+    generator: Generator, tasks: Sequence[Task], settings: Sequence[Setting], pattern: Pattern, led: Sequence[Steering | None]
+) -> Steering:
+    """Misfit, cell and composition of draws that differ in all of them, as guides of one batch."""
+    basis, known = generator.autoencoder.basis, {}
+    misfits: list[Guide] = []
+    cells: list[Guide] = []
+    which = []
+    for task, setting in zip(tasks, settings, strict=True):
+        name = id(task), setting.change.tobytes()
+        if name not in known:
+            known[name] = len(cells)
+            cells.append(CellGuide(lattice_to_log(setting.lattice).float()))
+            misfits.append(PatternGuide.of(task, pattern, setting.lattice, basis) or cells[-1])
+        which.append(known[name])
+    place = torch.tensor(which)
+    guides: list[Guide] = [RowGuide(tuple(misfits), place), RowGuide(tuple(cells), place)]
+    if any(led):  # a model without conditions is led to the composition
+        own = [guide for each in led for guide in (each.guides[:1] if each is not None else cells[:1])]
+        guides.insert(0, RowGuide(tuple(own), torch.arange(len(own))))
+    return Steering(tuple(guides), (1.0,) * len(guides))
+
+# %% ../../nbs/api/diffraction/06_solve.ipynb #5ad03c17
+def setting_of_draw(task: Task, index: int, together: int = 4) -> Setting:
+    """The setting of the cell in which a draw is sampled: `together` draws in a row share one."""
+    settings = settings_of(task.lattice)
+    return settings[index // together % len(settings)]
+
+
+def guided_samples(
+    generator: Generator,
+    tasks: Sequence[Task],  # one for each draw
+    pattern: Pattern,
+    first: int, seed: int, steps: int = 16,
+    trace: bool = False,  # keep the ladders at every noise level
+) -> tuple[SampleResult | None, list[str]]:
+    """Draws `first`, … as the generator samples them in the settings of their cells, all in one batch; with reasons.
+
+    A draw whose contents the generator does not know has a reason and no sample; None if that is all of them.
+    """
+    indices = range(first, first + len(tasks))
+    told, led, reasons = told_of_draws(generator, tasks, indices, seed)
+    good = [row for row, reason in enumerate(reasons) if not reason]
+    if not good:
+        return None, reasons
+    settings = [setting_of_draw(task, index) for task, index in zip(tasks, indices, strict=True)]
+    how = Drawing(seed, steps, "churn", None, fitting_batch(generator), RecoveryOptions(), trace, "open", None, None, first,
+                  progress=False)
+    answer = Answer(told, guides_of_draws(generator, tasks, settings, pattern, led))
+    ladders, way = draw_ladders(generator, how, first, len(tasks), answer)
+    found = generator.decode(ladders[good], seed=seed, indices=[indices[k] for k in good], told=told.at(torch.tensor(good)))
+    return replace(found, trajectory=way), reasons
+
+
+def model_starts(
+    generator: Generator, tasks: Sequence[Task], pattern: Pattern, first: int, seed: int, steps: int = 16
+) -> list[Start]:
+    """Crystals that a generator draws, led by the pattern and the cell, for draws `first`, …; a draw that fails says why."""
+    found, reasons = guided_samples(generator, tasks, pattern, first, seed, steps)
+    place = {} if found is None else {index - first: row for row, index in enumerate(found.indices)}
+    starts = []
+    for k, (task, reason) in enumerate(zip(tasks, reasons, strict=True)):
+        if found is None or k not in place:
+            starts.append(Start(None, float("nan"), f"random: {reason}"))
+            continue
+        drawn, residual = found.crystals[place[k]], float(found.residuals[place[k]])
+        if drawn is None or {int(z): int((drawn.numbers == z).sum()) for z in drawn.species} != dict(sorted(task.counts.items())):
+            starts.append(Start(None, float("nan"), f"random: {found.reasons[place[k]] or 'another composition was drawn'}"))
+        else:
+            change = setting_of_draw(task, first + k).change
+            starts.append(Start(Crystal(task.lattice, drawn.numbers, drawn.frac_coords @ change), residual, "model"))
     return starts
