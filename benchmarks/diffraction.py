@@ -70,7 +70,7 @@ def attempt(truth: Crystal, given: str, model: Generator | None, args: argparse.
         began = time.process_time()
         crystals = plain_samples(model, truth, args.draws, args.seed)
         seconds = time.process_time() - began
-        return {"seconds": seconds, "match": [c is not None and MATCHER.fit(c.to_structure(), target) for c in crystals]}
+        return {"seconds": seconds, "match": [c is not None and bool(MATCHER.fit(c.to_structure(), target)) for c in crystals]}
     pattern, cell = measured(truth, given, noise, two_theta, index), None if given == "nocell" else niggli_cell(truth.lattice)
     began = time.process_time()
     found = solve(pattern, truth.reduced_formula, cell=cell, n=args.draws, seed=args.seed, generator=model, sweeps=args.sweeps)

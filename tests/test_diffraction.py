@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
+from pymatgen.core import Lattice
 
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
 from fourier_workbench.diffraction import (
     Pattern,
+    assign_lines,
     compare,
     crystal_factors,
     fourier_factors,
@@ -21,8 +23,12 @@ from fourier_workbench.diffraction import (
     simulate,
     solve,
 )
+from fourier_workbench.diffraction.cells import index_lines
+from fourier_workbench.diffraction.refine import exchange_unlike
 from fourier_workbench.diffraction.scattering import reflections, s_squared, structure_factors, sublattice_sums
 from fourier_workbench.diffraction.simulate import lorentz_polarisation
+from fourier_workbench.diffraction.solve import ENOUGH
+from fourier_workbench.diffraction.starts import allowed_systems, system_of_draw
 from fourier_workbench.errors import DiffractionError
 from fourier_workbench.representation import FourierBasis, encode
 
@@ -188,3 +194,43 @@ def test_impossible_questions_end_in_one_line(arguments: dict, words: str) -> No
     with pytest.raises(DiffractionError) as caught:
         solve(simulate(QUARTZ), **arguments)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_draws_end_when_a_solution_leaves_no_doubt() -> None:
+    cubic = Crystal(3.9 * np.eye(3), [38, 22, 8, 8, 8], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    pattern, cell = simulate(cubic), cubic.lattice
+    few = solve(pattern, "SrTiO3", cell=cell, n=12)
+    assert few.solved and len(few) < 12 and min(v.adjusted for v in few.verdicts) <= ENOUGH
+    assert len(solve(pattern, "SrTiO3", cell=cell, n=5, enough=None, sweeps=3)) == 5
+
+
+def test_a_model_is_told_only_systems_that_the_cell_allows() -> None:
+    cells = {"cubic": 4 * np.eye(3), "tetragonal": np.diag([4.0, 4, 5]), "orthorhombic": np.diag([4.0, 5, 6]),
+             "hexagonal": QUARTZ.lattice, "triclinic": np.array([[4.0, 0, 0], [0.5, 5, 0], [0.3, 0.9, 6]])}  # fmt: skip
+    order = ["triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"]
+    for name, lattice in cells.items():
+        told = {system_of_draw(lattice, k) for k in range(40)}
+        assert name in told and told == set(allowed_systems(lattice)) and max(map(order.index, told)) == order.index(name)
+
+
+def test_exchanged_elements_are_put_right() -> None:
+    "Elements that scatter alike fool a grid, not refined coordinates."
+    swapped = Crystal(QUARTZ.lattice, QUARTZ.numbers, QUARTZ.frac_coords[[3, 1, 2, 0, *range(4, 9)]])
+    groups = assign_lines(simulate(QUARTZ), QUARTZ.lattice)
+    before, after = (compare(crystal, groups).r_factor for crystal in (swapped, exchange_unlike(swapped, groups)))
+    assert after < 1e-3 < before
+
+
+def test_a_triclinic_cell_is_indexed() -> None:
+    lattice = Lattice.from_parameters(5.3, 5.9, 4.4, 75, 80, 68).matrix
+    crystal = Crystal(lattice, [30, 16, 8], [[0, 0, 0], [0.31, 0.12, 0.23], [0.62, 0.55, 0.81]])
+    found = index_lines(simulate(crystal), unit=0.8 * crystal.volume)
+    same = [np.allclose(Lattice(one).get_niggli_reduced_lattice().parameters,
+                        Lattice(lattice).get_niggli_reduced_lattice().parameters, rtol=2e-3) for one in found]  # fmt: skip
+    assert any(same)
+
+
+def test_lines_of_no_cell_are_refused() -> None:
+    angles = np.sort(np.random.default_rng(3).uniform(15, 40, 12))
+    with pytest.raises(DiffractionError, match="no cell explains"):
+        index_lines(Pattern.from_peaks(angles, np.ones(12), limits=(5, 40)), unit=60.0)

@@ -10,8 +10,9 @@ from fourier_workbench.diffraction.scattering import crystal_factors, form_facto
 from fourier_workbench.diffraction.simulate import simulate
 from fourier_workbench.diffraction.solution_folder import solve_into
 from fourier_workbench.diffraction.solve import Solutions, solve
+from fourier_workbench.diffraction.starts import guided_samples
 
 __all__ = [
     "Comparison", "Pattern", "Solutions", "assign_lines", "compare", "comparison_figure", "crystal_factors", "form_factors",
-    "fourier_factors", "powder_profile", "reflections", "simulate", "solve", "solve_into", "structure_factors",
+    "fourier_factors", "guided_samples", "powder_profile", "reflections", "simulate", "solve", "solve_into", "structure_factors",
 ]

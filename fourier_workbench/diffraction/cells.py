@@ -18,7 +18,8 @@ from .pattern import Pattern
 from ..errors import DiffractionError
 
 # %% auto #0
-__all__ = ['CENTRINGS', 'niggli_cell', 'lattice_symmetry', 'primitive_cell', 'IndexedCell', 'index_cells', 'index_lines']
+__all__ = ['CENTRINGS', 'CERTAIN', 'niggli_cell', 'lattice_symmetry', 'primitive_cell', 'IndexedCell', 'index_cells',
+           'smaller_cells', 'index_lines']
 
 # %% ../../nbs/api/diffraction/04_cells.ipynb #c9a2e49f
 _HALF = 0.5
@@ -86,14 +87,19 @@ _FORMS = {  # columns of Q in (A, B, C, D) for each system
     "tetragonal": lambda h, k, w: [h * h + k * k, w * w],
     "orthorhombic": lambda h, k, w: [h * h, k * k, w * w],
     "monoclinic": lambda h, k, w: [h * h, k * k, w * w, h * w],
+    "triclinic": lambda h, k, w: [h * h, k * k, w * w, k * w, h * w, h * k],
 }
-_TRIED = {"cubic": (8, 3, 5), "hexagonal": (6, 3, 5), "tetragonal": (6, 3, 5), "orthorhombic": (6, 2, 5), "monoclinic": (6, 2, 3)}
+_TRIED = {  # lines that cells are made of, largest index, largest sum of squares
+    "cubic": (8, 3, 12), "hexagonal": (7, 6, 37), "tetragonal": (7, 6, 37), "orthorhombic": (8, 2, 6), "monoclinic": (6, 2, 3)}
+CERTAIN = 25.0  # figure of merit from which lower symmetry need not be tried
+_JUDGED = {"cubic": (12, 200), "hexagonal": (18, 340), "tetragonal": (18, 340), "triclinic": (6, 60)}  # largest index, sum
 
 
 def _rows(system: str, highest: int, total: int) -> Float64[np.ndarray, "N p"]:
     """Distinct coefficients of Q for indices up to `highest` whose squares sum to at most `total`."""
-    span = range(-highest, highest + 1) if system == "monoclinic" else range(highest + 1)
-    hkl = np.array([h for h in product(span, range(highest + 1), range(highest + 1)) if 0 < np.square(h).sum() <= total])
+    positive, both = range(highest + 1), range(-highest, highest + 1)
+    spans = {"monoclinic": (both, positive, positive), "triclinic": (both, both, positive)}.get(system, (positive,) * 3)
+    hkl = np.array([h for h in product(*spans) if 0 < np.square(h).sum() <= total])
     return np.unique(np.stack(_FORMS[system](*hkl.T), 1), axis=0).astype(np.float64)
 
 
@@ -105,6 +111,9 @@ def _lattice_of(system: str, values: Float64[np.ndarray, " p"]) -> Float64[np.nd
     elif system in ("hexagonal", "tetragonal"):
         d = a / 2 if system == "hexagonal" else 0.0
         metric = np.array([[a, d, 0], [d, a, 0], [0, 0, values[1]]])
+    elif system == "triclinic":
+        b, c, d, e, f = values[1], values[2], *(values[3:] / 2)
+        metric = np.array([[a, f, e], [f, b, d], [e, d, c]])
     else:
         d = values[3] / 2 if system == "monoclinic" else 0.0
         metric = np.array([[a, 0, d], [0, values[1], 0], [d, 0, values[2]]])
@@ -120,6 +129,9 @@ def _volumes(system: str, values: Float64[np.ndarray, "N p"]) -> Float64[np.ndar
         square = a * a * values[:, 1] * (0.75 if system == "hexagonal" else 1)
     elif system == "orthorhombic":
         square = values.prod(1)
+    elif system == "triclinic":
+        _, b, c, d, e, f = values.T
+        square = a * b * c + (d * e * f - a * d * d - b * e * e - c * f * f) / 4
     else:
         square = values[:, 1] * (a * values[:, 2] - values[:, 3] ** 2 / 4)
     positive = (values[:, : 3] > 0).all(1) & (square > 0)
@@ -142,18 +154,50 @@ def _explains(
     return good
 
 
+def _zone_terms(
+    q: Float64[np.ndarray, " L"], width: Float64[np.ndarray, " L"], i: int, j: int
+) -> Float64[np.ndarray, " R"]:
+    """Mixed terms that lines i and j may have, as axes of a zone: Q(1 1 0) and Q(1 −1 0) lie as far above Q_i + Q_j as below."""
+    apart = q - q[i] - q[j]
+    other = np.abs(apart[:, None] + apart) <= width[:, None] + width  # the partner on the other side was measured
+    seen = other.any(1) | (q[i] + q[j] + np.abs(apart) > q[-1])  # or lies beyond the lines that are judged
+    terms = np.abs(apart[seen & (np.abs(apart) < 1.98 * np.sqrt(q[i] * q[j]))])
+    return np.unique(np.round(np.append(terms, 0.0), 6))
+
+
+def _zone_cells(
+    q: Float64[np.ndarray, " L"], width: Float64[np.ndarray, " L"], volumes: tuple[float, float], missing: int, first: int = 7
+) -> Float64[np.ndarray, "N 6"]:
+    """Triclinic metrics that explain the lines, the smallest cells first: three of the first lines as axes (Ito's zones)."""
+    terms = {pair: _zone_terms(q, width, *pair) for pair in combinations(range(min(first, len(q))), 2)}
+    every, found = _rows("triclinic", 5, 40), [np.zeros((0, 6))]
+    for i, j, k in combinations(range(min(first, len(q))), 3):
+        mixed = np.array(list(product(terms[j, k], terms[i, k], terms[i, j])))
+        mixed = np.unique(np.concatenate([mixed, mixed * [1, 1, -1]]), axis=0)  # other signs are other choices of the axes
+        values = np.column_stack([np.broadcast_to(q[[i, j, k]], (len(mixed), 3)), mixed])
+        size = _volumes("triclinic", values)
+        values = values[(size >= volumes[0]) & (size <= volumes[1])]
+        found.append(values[_explains(every, values, q, width, missing)])
+    cells = np.concatenate(found)
+    return cells[np.argsort(_volumes("triclinic", cells), kind="stable")][:200]
+
+
 def _trial_cells(
     system: str, q: Float64[np.ndarray, " L"], width: Float64[np.ndarray, " L"], volumes: tuple[float, float], missing: int
 ) -> Float64[np.ndarray, "N p"]:
     """Metrics of a system that explain the lines, from small indices of the first ones."""
+    if system == "triclinic":
+        return _zone_cells(q, width, volumes, missing)
     first, highest, total = _TRIED[system]
     rows = _rows(system, highest, total)
+    if system == "orthorhombic":  # a long axis begins with its fourth or sixth order
+        rows = np.concatenate([rows, 16 * np.eye(3), 36 * np.eye(3)])
     p, found = rows.shape[1], []
     chosen = np.array(list(product(range(len(rows)), repeat=p)))
     matrices = rows[chosen]
     usable = np.abs(np.linalg.det(matrices)) > 1e-6
     inverse = np.linalg.inv(matrices[usable])
-    every = _rows(system, 8, 100)
+    every = _rows(system, *_JUDGED.get(system, (8, 100)))
     for lines in combinations(range(min(first, len(q))), p):
         values = inverse @ q[list(lines)]
         volume = _volumes(system, values)
@@ -168,7 +212,7 @@ def _judge(
     system: str, values: Float64[np.ndarray, " p"], q: Float64[np.ndarray, " L"], width: Float64[np.ndarray, " L"]
 ) -> IndexedCell:
     """A metric refined against the lines, with its figure of merit."""
-    every = _rows(system, 10, 150)
+    every = _rows(system, *_JUDGED.get(system, (10, 150)))
     for _ in range(3):
         calculated = every @ values
         near = np.abs(calculated[:, None] - q).argmin(0)
@@ -199,16 +243,37 @@ def index_cells(
     found: list[IndexedCell] = []
     for system in _FORMS:
         # a lattice of higher symmetry that explains all lines is right, for those of lower symmetry explain them too
-        if any(cell.indexed == 1 for cell in found) and system not in ("hexagonal", "tetragonal"):
+        certain = {cell.system for cell in found if cell.indexed == 1 and cell.merit >= CERTAIN}
+        if "cubic" in certain or (certain and system not in ("hexagonal", "tetragonal")):
             break
-        if system in ("hexagonal", "tetragonal") and any(cell.system == "cubic" and cell.indexed == 1 for cell in found):
-            continue
         try:
             trials = _trial_cells(system, q, width, volumes, missing)
             found += [_judge(system, each, q, width) for each in trials[:3000]]
         except np.linalg.LinAlgError:  # a metric that refinement made singular
             continue
     return sorted(found, key=lambda cell: -cell.merit)
+
+
+def smaller_cells(pattern: Pattern, lattice: Float64[np.ndarray, "3 3"], lost: float = 2e-3) -> list[Float64[np.ndarray, "3 3"]]:
+    """Reduced cells of half and a third of the volume that explain all that a lattice explains, whatever their symmetry.
+
+    A rectangular lattice whose axes happen to be in the ratio of √3, say, has all its lines in a hexagonal one of twice its size.
+    """
+    whole, found = assign_lines(pattern, lattice), []
+    for order in (3, 2):
+        for t in product(range(order), repeat=3):
+            if not any(t) or t[next(k for k in range(3) if t[k])] != 1:
+                continue  # one of each pair of opposite translations
+            axis = next(k for k in range(3) if t[k])
+            rows = lattice.copy()
+            rows[axis] = np.array(t) @ lattice / order
+            try:
+                groups = assign_lines(pattern, rows)
+            except DiffractionError:
+                continue
+            if groups.explained > whole.explained - lost and len(groups.unexplained) <= len(whole.unexplained):
+                found.append(niggli_cell(rows))
+    return found
 
 
 def index_lines(
@@ -220,13 +285,16 @@ def index_lines(
     low = 12.0 if unit is None else 0.6 * unit
     cells: list[np.ndarray] = []
     for missing in (0, 1):
-        for found in index_cells(pattern, (low, 2500.0), missing=missing)[:40]:
+        options = index_cells(pattern, (low, 2500.0), missing=missing)[:40]
+        for found in (each for each in options if each.merit >= options[0].merit / 2):
             lattice = primitive_cell(found.lattice, pattern)
-            known = [np.allclose(Lattice(lattice).parameters, Lattice(cell).parameters, rtol=5e-3) for cell in cells]
-            if abs(np.linalg.det(lattice)) >= low and not any(known):
-                cells.append(lattice)
-            if len(cells) == most:
-                return cells
+            smaller = smaller_cells(pattern, lattice) if len(cells) < most else []
+            for each in (lattice, *smaller):
+                known = [np.allclose(Lattice(each).parameters, Lattice(cell).parameters, rtol=5e-3) for cell in cells]
+                if abs(np.linalg.det(each)) >= low and not any(known):
+                    cells.append(each)
+            if len(cells) >= most:
+                break
         if cells:
-            return cells
-    raise DiffractionError("no cubic to monoclinic cell explains these lines; index them elsewhere and give the cell")
+            return cells[:most]
+    raise DiffractionError("no cell explains these lines; index them elsewhere and give the cell")

@@ -27,7 +27,7 @@ from .pattern import Pattern
 from .refine import refine
 from .search import GridMisfit, anneal
 from .starts import Start, model_starts
-from .tasks import Task, plan
+from .tasks import EXPLAINED, Task, plan
 from ..errors import DiffractionError
 from ..generation.generator import Generator, load_generator
 from ..generation.samples import SampleResult
@@ -73,7 +73,7 @@ class Verdict:
         free = free_coordinates(crystal)
         spare = lines - free - 1
         adjusted = r * math.sqrt(lines / spare) if spare > 0 else math.inf
-        good = adjusted <= SOLVED and explained >= 0.9 and is_valid(crystal) and lines >= 5
+        good = adjusted <= SOLVED and explained >= EXPLAINED and is_valid(crystal) and lines >= 5
         return cls(r, adjusted, free, lines, bool(good and crystal.min_distance() > 0.8))
 
 

@@ -236,7 +236,8 @@ def guided_samples(
 ) -> tuple[SampleResult | None, list[str]]:
     """Draws `first`, … as the generator samples them in the settings of their cells, all in one batch; with reasons.
 
-    A draw whose contents the generator does not know has a reason and no sample; None if that is all of them.
+    A draw whose contents the generator does not know has a reason and no sample; None if that is all of them. The cells of the
+    settings stand in the result's `settings`.
     """
     indices = range(first, first + len(tasks))
     told, led, reasons = told_of_draws(generator, tasks, indices, seed)
@@ -249,7 +250,7 @@ def guided_samples(
     answer = Answer(told, guides_of_draws(generator, tasks, settings, pattern, led))
     ladders, way = draw_ladders(generator, how, first, len(tasks), answer)
     found = generator.decode(ladders[good], seed=seed, indices=[indices[k] for k in good], told=told.at(torch.tensor(good)))
-    return replace(found, trajectory=way), reasons
+    return replace(found, trajectory=way, settings={"cells": [settings[k].lattice.tolist() for k in good]}), reasons
 
 
 def model_starts(

@@ -24,7 +24,8 @@ from .scattering import LAST_FORM_FACTOR
 from ..errors import DiffractionError
 
 # %% auto #0
-__all__ = ['VOLUMES', 'UNKNOWN_VOLUME', 'MOST_ATOMS', 'expected_volume', 'parse_composition', 'Task', 'contents', 'plan']
+__all__ = ['VOLUMES', 'UNKNOWN_VOLUME', 'MOST_ATOMS', 'EXPLAINED', 'expected_volume', 'parse_composition', 'Task', 'contents',
+           'plan']
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #8e056b96
 VOLUMES = (
@@ -35,6 +36,7 @@ VOLUMES = (
     31.2, 31.6, 31.8, 0, 0, 0, 0, 0, 42.6, 31.1, 24.5, 22.1, 22.5, 24.9,
 )  # Å³ of an atom of Z = 1, 2, …; 0: too rare to fit
 UNKNOWN_VOLUME, MOST_ATOMS = 20.0, 64
+EXPLAINED = 0.9  # share of the intensity at lines of the cell, from which a pattern can be solved
 
 
 def expected_volume(counts: Mapping[int, int]) -> float:
@@ -109,12 +111,16 @@ def plan(
     else:
         unit = None if formula is None else expected_volume(parse_composition(formula))
         lattices = index_lines(pattern, unit, most_cells)
-    tasks = []
+    tasks, indexed = [], cell is None and pattern.lattice is None
     for lattice in lattices:
-        groups = assign_lines(pattern, lattice)
-        if groups.explained < 0.3:
+        groups, volume = assign_lines(pattern, lattice), abs(np.linalg.det(lattice))
+        if groups.explained < (EXPLAINED if indexed else 0.3):  # a cell that was given is tried, to say how it fails
             continue
-        tasks += [Task(lattice, counts, groups) for counts in contents(abs(np.linalg.det(lattice)), formula, elements)]
+        options = contents(volume, formula, elements)
+        likely = [counts for counts in options if not indexed or abs(np.log(volume / expected_volume(counts))) < 0.6]
+        tasks += [Task(lattice, counts, groups) for counts in likely]
+    if not tasks and indexed:
+        raise DiffractionError("no cell that explains these lines holds this formula; index them elsewhere and give the cell")
     if not tasks:
         raise DiffractionError("the lines do not fit this cell; check it and the wavelength, or leave it out")
     return tasks

@@ -17,6 +17,7 @@ from jaxtyping import Complex64, Float
 from torch import Tensor
 
 from ..crystal import Crystal, pretty_formula
+from ..diffraction.pattern import Pattern
 from ..generation.samples import SampleResult
 from ..representation.basis import HEAVIEST, FourierBasis
 from ..representation.coefficients import FourierCrystals, density, snap
@@ -33,6 +34,7 @@ from fourier_workbench.widgets.geometry import (
     slice_surface,
     species_legend,
 )
+from .pattern import measured_curve, pattern_axis, pattern_of_crystal
 from fourier_workbench.widgets.reciprocal import (
     find_group,
     grid_group,
@@ -236,11 +238,14 @@ class Explorer(View):
     facts = traitlets.Dict().tag(sync=True)
     group = traitlets.Dict().tag(sync=True)
     data = traitlets.Bytes().tag(sync=True)
+    diffraction = traitlets.Dict().tag(sync=True)  # a measured pattern beside the crystal's, whose arrays lie in `curves`
+    curves = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, source: Crystal | GridSymmetry, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol"):
+    def __init__(self, source: Crystal | GridSymmetry, shown: Shown = Shown(), grid: int = 48, scheme: Scheme = "jmol",
+                 pattern: Pattern | None = None):
         self.symmetry = source if isinstance(source, GridSymmetry) else None
         self.crystal: Crystal = source.crystal if isinstance(source, GridSymmetry) else source
-        self.grid, self.shown = grid, shown
+        self.grid, self.shown, self.pattern = grid, shown, pattern
         super().__init__(title=pretty_formula(self.crystal.reduced_formula), scheme=scheme)
         with self.errors_shown():
             self.show(source, shown)
@@ -250,7 +255,8 @@ class Explorer(View):
         shown, start = asdict(self.shown), asdict(Shown())
         changed = {key: value for key, value in shown.items() if value != start[key]}
         what, grid = ("crystal", self.grid) if self.symmetry is None else ("symmetry", 48)
-        return python_call("explore", what, **changed, grid=None if grid == 48 else grid, scheme=self.scheme)
+        given = [what] if self.pattern is None else [what, "pattern=pattern"]
+        return python_call("explore", *given, **changed, grid=None if grid == 48 else grid, scheme=self.scheme)
 
     def show(self, source: Crystal | GridSymmetry, shown: Shown | None = None) -> None:
         """Show a crystal, with spglib's operations or its own; raises `ViewError` when it cannot be encoded or drawn."""
@@ -265,6 +271,11 @@ class Explorer(View):
         self._costs: dict[int, Truncation] = {}
         self.title = f"{pretty_formula(crystal.reduced_formula)}: species densities"
         self.subtitle = f"{pretty_formula(crystal.formula)} · {crystal.volume:.1f} Å³ · grid {self.grid}³"
+        if self.pattern is not None:
+            packer, axis = Packer(), pattern_axis(self.pattern)
+            drawn = measured_curve(self.pattern, packer, axis) | pattern_of_crystal(self.pattern, crystal, packer, axis)
+            with self.hold_sync():
+                self.curves, self.diffraction = packer.bytes, drawn
         self._draw(waves=True)
 
     def _draw(self, waves: bool) -> None:
@@ -304,6 +315,18 @@ class Explorer(View):
             self.shown = replace(self.shown, wave=None)  # its number means another wave in another basis
         self._draw(waves=(before.bpd, before.slot) != (self.shown.bpd, self.shown.slot))
 
+    def do_reflection(self, line: int) -> None:
+        """Show the plane wave of the strongest reflection of a line, in the smallest basis that holds it, or all waves again."""
+        index = self.diffraction["marks"]["hkl"][line][0]
+        need = 2 * max(map(abs, index)) + 1
+        if need > BPDS[-1]:
+            raise ViewError(f"({' '.join(map(str, index))}) lies beyond {BPDS[-1]}³ waves; pick a line of smaller indices")
+        basis = FourierBasis(max(self.shown.bpd, need))
+        known = {tuple(j): mode for mode, j in enumerate(basis.wave_vectors.tolist())}
+        half = set(basis.half.tolist())
+        mode = next(m for m in (known[tuple(index)], known[tuple(-x for x in index)]) if m in half)
+        self.do_set(bpd=basis.bpd, wave=None if self.shown.wave == mode and self.shown.bpd == basis.bpd else mode, shell=None)
+
     def do_cif(self) -> None:
         """Download the crystal."""
         self.download_cif(self.crystal)
@@ -316,6 +339,7 @@ def explore(
     grid: int = 48,  # grid nodes per dimension
     scheme: Scheme = "jmol",
     index: int = 0,  # row of the samples
+    pattern: Pattern | None = None,  # a measured one, drawn beside the crystal's
     **shown: Any,  # any other field of `Shown`, such as plane=(1, 1, 0) or repeat=2
 ) -> Explorer:
     """Show a crystal in both spaces: its species densities, and the waves they consist of."""
@@ -325,7 +349,7 @@ def explore(
         known = ", ".join(field.name for field in fields(Shown))
         raise ViewError(f"the explorer has no setting {sorted(unknown)[0]!r}; choose from {known}")
     one = sample_symmetry(crystal, index) if isinstance(crystal, SampleResult) else crystal
-    return Explorer(one, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme)
+    return Explorer(one, Shown(bpd=bpd, sigmas=sigmas, **shown), grid, scheme, pattern)
 
 
 def sample_symmetry(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SYMPREC', 'COLUMNS', 'HINTS', 'space_group', 'gallery_table', 'gallery_data', 'gallery_figure', 'selection_file', 'Gallery', 'gallery']
+__all__ = ['SYMPREC', 'COLUMNS', 'HINTS', 'space_group', 'gallery_table', 'gallery_data', 'gallery_patterns', 'gallery_figure', 'selection_file', 'Gallery', 'gallery']
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #ec8157d0
 import tempfile
@@ -21,25 +21,32 @@ from ase.db import connect
 from ase.io import write
 
 from ..crystal import Crystal, pretty_formula
+from ..diffraction.pattern import Pattern
+from ..errors import DiffractionError
 from ..evaluation.evaluate import EvaluationReport
 from ..evaluation.known import load_known
 from ..generation.samples import SampleResult, describe, is_valid, typed_table
 from ..representation.symmetry import find_space_group
 from .density import Explorer
 from .geometry import flat_lattice, pack_atoms
+from .pattern import measured_curve, pattern_axis, pattern_of_crystal
 from .theme import Scheme, ViewError, element_styles, style_figure
 from .view import Packer, View, python_call
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #09a1efe3
 SYMPREC = 0.1  # Å
 
-COLUMNS = {"formula": "formula", "n_sites": "atoms", "group": "group (exact)", "space_group": "group (0.1 Å)",
-           "operations": "operations", "strain_percent": "strain (%)", "moved": "moved", "volume_per_atom": "V/atom (Å³)",
+COLUMNS = {"formula": "formula", "n_sites": "atoms",
+           "r_factor": "R", "r_adjusted": "R adjusted", "solved": "solved",
+           "group": "group (exact)", "space_group": "group (0.1 Å)", "operations": "operations",
+           "strain_percent": "strain (%)", "moved": "moved", "volume_per_atom": "V/atom (Å³)",
            "min_distance": "min d (Å)", "residual": "residual", "e_above_hull": "E above hull (eV/atom)",
            "valid": "valid", "clean": "clean", "unique": "unique", "novel": "novel", "nearest": "nearest in training",
            "not known by hash": "not known", "nearest known": "nearest known",
            "reason": "rejected for"}
 HINTS = {"met": "whether the sample has everything that was asked",
+         "r_factor": "of the measured pattern, over all its lines", "r_adjusted": "R corrected for free coordinates",
+         "solved": "whether this crystal explains the pattern",
          "group": "space group of the integer operations that map the atoms onto themselves on the grid",
          "space_group": f"space group that spglib finds within {SYMPREC} Å",
          "operations": "of the primitive cell", "moved": "atoms that symmetry put on another node than recovery alone had found",
@@ -121,6 +128,18 @@ def gallery_data(
     return {"columns": columns, "rows": rows, "cells": cells, "species": species}, packer.bytes
 
 
+def gallery_patterns(crystals: Sequence[Crystal | None], pattern: Pattern) -> tuple[dict[str, Any], bytes]:
+    """The measured curve, that of each crystal with its R (or why there is none), and the bytes of their arrays."""
+    packer, axis = Packer(), pattern_axis(pattern)
+    content, rows = measured_curve(pattern, packer, axis), []
+    for crystal in crystals:
+        try:
+            rows.append({} if crystal is None else pattern_of_crystal(pattern, crystal, packer, axis, marks=False))
+        except DiffractionError as error:  # the crystal has another cell, or an element without form factor
+            rows.append({"reason": str(error)})
+    return content | {"rows": rows}, packer.bytes
+
+
 def gallery_figure(
     source: SampleResult | Iterable[Any],
     x: str = "volume_per_atom",  # columns of the table
@@ -167,25 +186,31 @@ class Gallery(View):
     content = traitlets.Dict().tag(sync=True)  # `gallery_data`, whose arrays lie in `data`
     data = traitlets.Bytes().tag(sync=True)
     picked = traitlets.Int(0).tag(sync=True)
+    diffraction = traitlets.Dict().tag(sync=True)  # `gallery_patterns`, whose arrays lie in `curves`
+    curves = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, source: SampleResult | Iterable[Any], scheme: Scheme = "jmol", title: str = "Crystals",
-                 report: EvaluationReport | None = None, energies: pd.DataFrame | None = None):
+                 report: EvaluationReport | None = None, energies: pd.DataFrame | None = None, pattern: Pattern | None = None):
         self.crystals: list[Crystal | None] = []
         self.symmetries = source.symmetries if isinstance(source, SampleResult) else None
         self.table = pd.DataFrame()
         self._explorers: list[Explorer] = []
+        self.pattern = pattern
         super().__init__(title=title, scheme=scheme)
         with self.errors_shown():
             self.crystals, self.table = gallery_table(source, report, energies)
             kept = [i for i, c in enumerate(self.crystals) if c is not None]
             content, data = gallery_data(self.crystals, self.table)
             with self.hold_sync():
+                if pattern is not None:
+                    self.diffraction, self.curves = gallery_patterns(self.crystals, pattern)
                 self.content, self.data, self.picked = content, data, kept[0] if kept else 0
                 self.subtitle = f"{len(self.crystals)} rows, {len(kept)} with a crystal"
 
     def to_python(self) -> str:
         """`gallery` with the row on screen."""
-        return python_call("gallery", "result", after=[f".picked = {self.picked}"] if self.picked else [], scheme=self.scheme)
+        given = ["result"] if self.pattern is None else ["result", "pattern=pattern"]
+        return python_call("gallery", *given, after=[f".picked = {self.picked}"] if self.picked else [], scheme=self.scheme)
 
     @property
     def crystal(self) -> Crystal | None:
@@ -218,6 +243,7 @@ def gallery(
     scheme: Scheme = "jmol", title: str = "Crystals",
     report: EvaluationReport | None = None,  # of the same samples: unique, novel, … become columns
     energies: pd.DataFrame | None = None,  # of `result.energies()`: a column to sort by, and a filter
+    pattern: Pattern | None = None,  # a measured one, drawn beside that of the picked crystal
 ) -> Gallery:
     """Show samples in a table: sort, filter, rotate, compare, save."""
-    return Gallery(source, scheme, title, report, energies)
+    return Gallery(source, scheme, title, report, energies, pattern)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LADDERS', 'frame_steps', 'ladders_at', 'decode_trajectory', 'frame_surfaces', 'trajectory_frames', 'trajectory_figure', 'Player', 'play']
+__all__ = ['LADDERS', 'frame_steps', 'ladders_at', 'decode_trajectory', 'frame_surfaces', 'frame_patterns', 'trajectory_frames', 'trajectory_figure', 'Player', 'play']
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #3d1e1e2e
 from collections.abc import Sequence
@@ -19,12 +19,14 @@ from jaxtyping import Complex64, Int64
 from torch import Tensor
 
 from ..crystal import pretty_formula
+from ..diffraction.pattern import Pattern
 from ..generation.generator import Generator
 from ..generation.samples import SampleResult, Trajectory
 from ..representation.basis import FourierBasis
 from ..representation.coefficients import FourierCrystals, density
 from ..representation.lattice import log_to_lattice
 from .geometry import Surface, flat_lattice, isosurface, level_at, pack_atoms, pack_surface
+from .pattern import TruncatedLines, measured_curve, pattern_axis, pattern_of_coefficients
 from .stepper import Stepper
 from .theme import Scheme, ViewError, element_styles, style_figure
 from .view import Packer, View, python_call
@@ -75,10 +77,34 @@ def frame_surfaces(
     return surfaces
 
 
+def frame_patterns(
+    result: SampleResult, basis: FourierBasis, pattern: Pattern, cell: Any, packer: Packer, samples: int
+) -> dict[str, Any]:
+    """The measured curve, and those of every frame of all samples and ladders: {"tracks": one dictionary a sample, by ladder}."""
+    axis, each = pattern_axis(pattern), len(result) // samples
+    content, tracks = measured_curve(pattern, packer, axis), []
+    for sample in range(samples):
+        last = sample * each + each // len(LADDERS) - 1  # the sample itself: the last predicted ladder
+        own = pattern.lattice if cell is None else np.asarray(cell, dtype=np.float64)
+        if own is None:
+            own = log_to_lattice(result.decoded.lattice[[last]].double())[0].numpy()
+        rows = slice(sample * each, (sample + 1) * each)
+        decoded = result.decoded
+        fourier = FourierCrystals(decoded.lattice[rows].double(), decoded.species[rows], decoded.coefficients[rows])
+        lines = TruncatedLines.of(pattern, own, basis)
+        curves = pattern_of_coefficients(pattern, lines, fourier, basis, packer, axis)
+        half = each // len(LADDERS)
+        own_curves = {ladder: curves[k * half : (k + 1) * half] for k, ladder in enumerate(LADDERS)}
+        tracks.append(own_curves | {"lines": len(lines.inside)})
+    return content | {"tracks": tracks}
+
+
 def trajectory_frames(
     trajectory: Trajectory, generator: Generator, samples: Sequence[int] = (0,),
     frames: int = 24,  # at most, for each sample and ladder
     scheme: Scheme = "jmol",
+    pattern: Pattern | None = None,  # a measured one, whose lines inside the truncation are drawn beside those of each frame
+    cell: Any = None,  # in which it was measured, as the model sets it (rows, Å); None: the pattern's, or the last frame's
 ) -> tuple[dict[str, Any], bytes]:
     """All that a player shows, with the bytes of its arrays: one track per sample, one list of frames per ladder."""
     steps, packer = frame_steps(len(trajectory.phi), frames), Packer()
@@ -94,11 +120,14 @@ def trajectory_frames(
                 "formula": None if crystal is None else pretty_formula(crystal.formula), "reason": result.reasons[row],
                 "valid": bool(about["valid"]), "clean": bool(about["clean"]), "residual": round(float(about["residual"]), 4)}
 
+    about: dict[str, Any] = {}
+    if pattern is not None:
+        about = {"diffraction": frame_patterns(result, generator.autoencoder.basis, pattern, cell, packer, len(samples))}
     rows = iter(range(len(result)))
     tracks = [{"sample": int(sample), **{ladder: [frame(next(rows)) for _ in steps] for ladder in LADDERS}} for sample in samples]
     species = element_styles((z for z in result.decoded.species.unique().tolist() if z), scheme, 0.3)
     phi = [round(float(trajectory.phi[s]), 4) for s in steps]
-    return {"phi": phi, "steps": steps.tolist(), "tracks": tracks, "species": species}, packer.bytes
+    return {"phi": phi, "steps": steps.tolist(), "tracks": tracks, "species": species} | about, packer.bytes
 
 # %% ../../nbs/api/widgets/06_player_gallery_report.ipynb #5d7490a2
 def trajectory_figure(trajectory: Trajectory, generator: Generator, sample: int = 0, frames: int = 24) -> go.Figure:
@@ -125,12 +154,12 @@ class Player(View):
     ladder = traitlets.Unicode("predicted").tag(sync=True)
 
     def __init__(self, trajectory: Trajectory, generator: Generator, samples: Sequence[int] = (0,), frames: int = 24,
-                 scheme: Scheme = "jmol"):
-        self.trajectory, self.generator, self.samples = trajectory, generator, tuple(samples)
+                 scheme: Scheme = "jmol", pattern: Pattern | None = None, cell: Any = None):
+        self.trajectory, self.generator, self.samples, self.pattern = trajectory, generator, tuple(samples), pattern
         self._steppers: list[Stepper] = []
         super().__init__(title="From noise to crystal", scheme=scheme)
         with self.errors_shown():
-            content, data = trajectory_frames(trajectory, generator, self.samples, frames)
+            content, data = trajectory_frames(trajectory, generator, self.samples, frames, pattern=pattern, cell=cell)
             with self.hold_sync():
                 self.content, self.data = content, data
                 self.subtitle = f"{len(trajectory.phi)} levels, {len(content['phi'])} of them decoded"
@@ -143,7 +172,8 @@ class Player(View):
     def to_python(self) -> str:
         """`play` of these samples, at the frame on screen."""
         after = [f".frame = {self.frame}"] * bool(self.frame) + [f".ladder = {self.ladder!r}"] * (self.ladder != "predicted")
-        return python_call("play", "result.trajectory", "generator", after=after, samples=self.samples, scheme=self.scheme)
+        given = ["result.trajectory", "generator"] + ["pattern=pattern"] * (self.pattern is not None)
+        return python_call("play", *given, after=after, samples=self.samples, scheme=self.scheme)
 
     def result(self) -> SampleResult:
         """The first sample at the frame on screen, decoded and recovered."""
@@ -191,6 +221,8 @@ def play(
     samples: Sequence[int] | int = (0,),  # one to three, shown side by side with linked cameras
     frames: int = 24,  # noise levels to decode
     scheme: Scheme = "jmol",
+    pattern: Pattern | None = None,  # a measured one, drawn beside the lines that each frame's coefficients give
+    cell: Any = None,  # in which it was measured, as the model sets it (rows, Å); None: the pattern's, or the last frame's
 ) -> Player:
     """Play samples of a traced trajectory."""
     if trajectory is None:
@@ -198,4 +230,4 @@ def play(
     chosen = (samples,) if isinstance(samples, int) else tuple(samples)
     if not 1 <= len(chosen) <= 3:
         raise ViewError(f"one to three samples fit side by side; got {len(chosen)}")
-    return Player(trajectory, generator, chosen, frames, scheme)
+    return Player(trajectory, generator, chosen, frames, scheme, pattern, cell)

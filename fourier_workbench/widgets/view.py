@@ -55,7 +55,8 @@ def script(name: str, draws_3d: bool) -> str:
     palettes = {scheme: {symbol(z): element_colour(z, scheme) for z in range(1, 119)} for scheme in ("jmol", "vesta")}
     tables = f"const MAPS = {json.dumps(maps)}, PALETTES = {json.dumps(palettes)};\n"
     three = _THREE % static_file("3Dmol-min.js") if draws_3d else ""
-    return f"{tables}{three}{static_file('core.js')}\n{static_file(name + '.js')}\nexport default {{ render }};\n"
+    own = "\n".join(static_file(f"{part}.js") for part in ("core", "pattern", name))
+    return f"{tables}{three}{own}\nexport default {{ render }};\n"
 
 # %% ../../nbs/api/widgets/01_theme_and_view.ipynb #4d415bc8
 _TYPES = {np.dtype(kind): (kind, np.dtype(f"<{kind}")) for kind in ("f4", "i4", "u4", "u2", "u1", "i1")}

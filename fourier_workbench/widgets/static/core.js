@@ -570,7 +570,7 @@ function axisTicks(low, high, log, n) {
   return out;
 }
 
-// A chart in SVG. `draw({lines, points, bands, marks, legend, empty})`; axes are {title, log, min, reverse}. `onBrush` is called with
+// A chart in SVG. `draw({lines, points, bands, marks, legend, empty})`; axes are {title, log, min, reverse, bare}. `onBrush` is called with
 // [low, high] or null, `onPick` with a point's id.
 function chart(view, { title = "", x, y, height = 190, onBrush = null, onPick = null, label = title }) {
   const drawing = svg("svg", { role: "img", "aria-label": label, height }), legend = h("div", { class: "fw-legend" });
@@ -614,7 +614,7 @@ function chart(view, { title = "", x, y, height = 190, onBrush = null, onPick = 
       const p = scaleX.inner(v);
       nodes.push(upright(p, { class: "fw-grid" }), svg("text", { x: p, y: bottom + 14, "text-anchor": "middle" }, text));
     }
-    for (const [v, text] of axisTicks(...ey, axes.y.log, Math.max(3, Math.floor(height / 45)))) {
+    for (const [v, text] of axes.y.bare ? [] : axisTicks(...ey, axes.y.log, Math.max(3, Math.floor(height / 45)))) {
       const p = scaleY.inner(v);
       nodes.push(svg("line", { x1: left, x2: right, y1: p, y2: p, class: "fw-grid" }), svg("text", { x: left - 6, y: p + 4, "text-anchor": "end" }, text));
     }

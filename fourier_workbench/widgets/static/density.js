@@ -41,6 +41,15 @@ const render = defineView({
       column(420, box, chips, row(atoms.row, surfaces.row, cells.row, h("span", { class: "fw-field" }, sliced.row, "(", ...indices, ")")), sigma.row, offset.row),
       column(340, row(species.row, all, wheel), plot.host, showing, row(symmetry.row, groupName), relation, basis.row, cost));
     const space = scene(view, box, "crystal with isosurfaces of its species densities");
+    const panel = model.get("diffraction").title ? patternPanel(view, { onPick: (line) => view.request("reflection", { line: +line }) }) : null;
+    if (panel) body.append(panel.host);
+    const drawPattern = () => {
+      const d = model.get("diffraction"), buffer = toBuffer(model.get("curves")), { wave } = shown(), t = model.get("waves"), k = t.mode.indexOf(wave);
+      const same = (hkl) => k >= 0 && [1, -1].some((sign) => hkl[0] === sign * t.h[k] && hkl[1] === sign * t.k[k] && hkl[2] === sign * t.l[k]);
+      const lit = d.marks.hkl.findIndex((members) => members.some(same));
+      panel?.draw({ ...d, x: typedArray(buffer, d.x), measured: typedArray(buffer, d.measured), calculated: typedArray(buffer, d.calculated), lit: lit < 0 ? null : lit });
+      el.dataset.lit = lit < 0 ? "" : d.marks.text[lit];
+    };
 
     const phaseColour = (phase) => { const n = MAPS.phase.length; return MAPS.phase[(Math.round((phase / (2 * Math.PI) + 0.5) * n) % n + n) % n]; };
     const drawWaves = () => {
@@ -115,19 +124,21 @@ const render = defineView({
       all.disabled = s.wave === null && s.shell === null;
       Object.assign(el.dataset, { bpd: s.bpd, sigmas: s.sigmas });
       drawFacts(); drawWaves(); draw();
+      if (panel) drawPattern();
     };
     listOperations();
     view.watch("group", listOperations);
     view.watch("scene", update);
     view.watch("facts", drawFacts); // the cost of truncation may come after the picture
     view.watch("waves", drawWaves);
+    if (panel) view.watch("diffraction", drawPattern);
     requestAnimationFrame(update);
     return {
       actions: {
         reset: () => { space.reset(); set({ bpd: 9, sigmas: 2, wave: null, shell: null, plane: null, repeat: 1, operation: null }); },
         step: (n) => level(clamp(+(+sigma.input.value + 0.1 * n).toFixed(2), 0.5, 6)), first: () => level(0.5), last: () => level(6),
       },
-      help: [["drag, wheel", "turn, zoom"], ["click a point", "show that plane wave alone"], ["drag in the chart", "re-sum a shell of waves"]],
+      help: [["drag, wheel", "turn, zoom"], ["click a point", "show that plane wave alone"], ["drag in the chart", "re-sum a shell of waves"], ...(panel ? [["click a mark of the pattern", "show that reflection's plane wave"]] : [])],
       files: {
         PNG: ["the 3D picture", () => space.png()],
         CIF: ["the crystal", () => view.request("cif")],

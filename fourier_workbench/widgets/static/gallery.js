@@ -27,6 +27,8 @@ const render = defineView({
     const mapBox = h("details", { ontoggle: () => map() }, h("summary", {}, "Property map"), row(pickX.row, pickY.row), plot.host);
     const table = column(440, row(find, group.row, above.row, clean.row, valid.row, count), grid), pictures = column(300, wide(column(240, boxes[0], facts), pinnedColumn), row(pin, legend));
     [table.style.flexGrow, pictures.style.flexGrow] = [3, 2];
+    const measured = model.get("diffraction"), curves = toBuffer(model.get("curves")), panel = measured.title ? patternPanel(view) : null;
+    if (panel) table.append(panel.host);
     body.append(table, pictures, h("div", { class: "fw-wide" }, mapBox));
     const first = scene(view, boxes[0], "the picked crystal");
 
@@ -38,6 +40,11 @@ const render = defineView({
       first.draw(cell ? content(cell) : {}, false);
       facts.textContent = describe(rows[picked()]) + (cell ? "" : ". No crystal was recovered; pick another row.");
       legend.replaceChildren(...[...new Set(cell ? typedArray(buffer, cell.numbers) : [])].map((z) => view.chip(species[z])));
+      if (panel) {
+        const r = measured.rows[picked()], curve = (spec) => spec && typedArray(curves, spec);
+        panel.draw({ ...measured, x: curve(measured.x), measured: curve(measured.measured), calculated: curve(r.calculated), r: r.r, about: r.reason || measured.about });
+        el.dataset.r = r.r ?? "";
+      }
       pin.disabled = !cell && pinned === null;
       pin.textContent = pinned === picked() ? "Unpin" : "Pin";
     }

@@ -13,11 +13,17 @@ const render = defineView({
     const which = h("span", { class: "fw-row", role: "group", "aria-label": "ladder" }, "ladder",
       ...Object.entries(hints).map(([name, title]) => h("button", { "data-ladder": name, title, onclick: () => choose(name) }, name)));
     const legend = h("div", { class: "fw-legend" }), strips = column(300);
+    const { diffraction: measured } = model.get("content"), panels = measured ? tracks.map((track) => patternPanel(view, { title: `Diffraction pattern, sample ${track.sample}` })) : [];
     const player = playback(view, {
       label: "noise level", count: phi.length, start: model.get("frame"), speeds: [2, 5, 10, 30], speed: 5, sync: true,
       text: (k) => `φ = ${phi[k].toFixed(2)}  (${k + 1}/${phi.length})`,
       show: (k) => {
         plot.draw({ ...curves, marks: [phi[k]] });
+        panels.forEach((panel, t) => {
+          const f = measured.tracks[t][ladder()][k], curve = (spec) => typedArray(buffer, spec);
+          panel.draw({ ...measured, x: curve(measured.x), measured: curve(measured.measured), calculated: curve(f.calculated), r: f.r, about: `${measured.tracks[t].lines} lines inside the truncation` });
+          boxes[t].dataset.r = f.r;
+        });
         for (const cell of strips.querySelectorAll("[data-cell]")) cell.classList.toggle("fw-on", +cell.dataset.cell === k);
         draw(k);
       },
@@ -27,7 +33,7 @@ const render = defineView({
       x: { title: "noise level φ (sampling runs to the right)", reverse: true }, y: { title: "relative residual", min: 0 },
     });
     body.append(wide(...tracks.map((_, t) => column(300, boxes[t], words[t]))), player.row,
-      wide(which, atoms.row, surfaces.row, player.rate, legend), column(300, plot.host), strips);
+      wide(which, atoms.row, surfaces.row, player.rate, legend), ...panels.map((panel) => column(300, panel.host)), column(300, plot.host), strips);
     const spaces = tracks.map((track, t) => scene(view, boxes[t], `sample ${track.sample} at the current noise level`));
     linkCameras(spaces);
     let curves = {};
