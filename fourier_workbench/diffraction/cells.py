@@ -18,7 +18,7 @@ from .pattern import Pattern
 from ..errors import DiffractionError
 
 # %% auto #0
-__all__ = ['CENTRINGS', 'CERTAIN', 'niggli_cell', 'lattice_symmetry', 'primitive_cell', 'IndexedCell', 'index_cells',
+__all__ = ['CENTRINGS', 'CERTAIN', 'LEAST', 'niggli_cell', 'lattice_symmetry', 'primitive_cell', 'IndexedCell', 'index_cells',
            'smaller_cells', 'index_lines']
 
 # %% ../../nbs/api/diffraction/04_cells.ipynb #c9a2e49f
@@ -91,7 +91,7 @@ _FORMS = {  # columns of Q in (A, B, C, D) for each system
 }
 _TRIED = {  # lines that cells are made of, largest index, largest sum of squares
     "cubic": (8, 3, 12), "hexagonal": (7, 6, 37), "tetragonal": (7, 6, 37), "orthorhombic": (8, 2, 6), "monoclinic": (6, 2, 3)}
-CERTAIN = 25.0  # figure of merit from which lower symmetry need not be tried
+CERTAIN, LEAST = 25.0, 8.0  # figures of merit: lower symmetry need not be tried; a cell is no chance
 _JUDGED = {"cubic": (12, 200), "hexagonal": (18, 340), "tetragonal": (18, 340), "triclinic": (6, 60)}  # largest index, sum
 
 
@@ -285,7 +285,7 @@ def index_lines(
     low = 12.0 if unit is None else 0.6 * unit
     cells: list[np.ndarray] = []
     for missing in (0, 1):
-        options = index_cells(pattern, (low, 2500.0), missing=missing)[:40]
+        options = [found for found in index_cells(pattern, (low, 2500.0), missing=missing)[:40] if found.merit >= LEAST]
         for found in (each for each in options if each.merit >= options[0].merit / 2):
             lattice = primitive_cell(found.lattice, pattern)
             smaller = smaller_cells(pattern, lattice) if len(cells) < most else []
