@@ -97,24 +97,40 @@ def test_every_name_is_documented_and_leads_back_to_the_paper(site: Path) -> Non
     assert f"../{crystal.page}.html#api-crystal-crystal" in tutorial, "names in prose are links"
 
 
-def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:
-    page = browser.page()
-    wrong: list[tuple] = []
+def requests(page: Page) -> set[Request]:
+    "The requests of a page that have no answer yet."
     waited_for: set[Request] = set()
     page.on("request", lambda request: waited_for.add(request))
     for ended in ("requestfinished", "requestfailed"):
         page.on(ended, lambda request: waited_for.discard(request))
-    for path in pages(site):
-        page.goto(path.as_uri(), wait_until="load")
-        if page.locator(".plotly-figure").count():
-            page.locator(".plotly-figure .main-svg").first.wait_for(state="attached")
-        if page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
-            page.locator(".fw, .jupyter-widgets").first.wait_for(state="attached")
-        patience = monotonic() + 20
-        while waited_for and monotonic() < patience:  # a script that is fetched when one leaves would count as failed
-            page.wait_for_timeout(5)
+    return waited_for
+
+
+def settle(page: Page, waited_for: set[Request]) -> None:
+    "Wait until a page shows what it has: figures, views, and all that its scripts ask for."
+    page.wait_for_load_state("load")
+    if page.locator(".plotly-figure").count():
+        page.locator(".plotly-figure .main-svg").first.wait_for(state="attached")
+    if page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count():
+        page.locator(".fw, .jupyter-widgets").first.wait_for(state="attached")
+    patience = monotonic() + 20
+    while waited_for and monotonic() < patience:  # a script that is fetched when one leaves would count as failed
+        page.wait_for_timeout(5)
+
+
+def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:
+    tabs = [(page, requests(page)) for page in (browser.page() for _ in range(4))]
+    wrong: list[tuple] = []
+    every = pages(site)
+    for start in range(0, len(every), len(tabs)):  # while one page loads, others draw
+        some = list(zip(tabs, every[start : start + len(tabs)], strict=False))
+        for (page, _), path in some:
+            page.goto(path.as_uri(), wait_until="commit")
+        for (page, waited_for), _ in some:
+            settle(page, waited_for)
         if browser.complaints() or browser.blocked or browser.failed:
-            wrong.append((path.relative_to(site).as_posix(), browser.complaints()[:2], browser.blocked[:2], browser.failed[:2]))
+            names = [path.relative_to(site).as_posix() for _, path in some]
+            wrong.append((names, browser.complaints()[:2], browser.blocked[:2], browser.failed[:2]))
             browser.console.clear(), browser.blocked.clear(), browser.failed.clear()
     assert not wrong, wrong
 

@@ -22,9 +22,11 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
-IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "scipy.stats", "scipy.optimize", "pymatgen.symmetry.analyzer",
-            "pymatgen.io.cif", "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects", "skimage.measure", "ase",
-            "jaxtyping", "pydantic", "tqdm.auto", "ipykernel.kernelapp")  # fmt: skip
+IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "scipy.stats", "scipy.optimize", "scipy.signal",
+            "scipy.spatial.distance", "pymatgen.symmetry.analyzer", "pymatgen.io.cif", "pymatgen.analysis.structure_matcher",
+            "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects", "plotly.subplots", "skimage.measure", "ase.io",
+            "jaxtyping", "pydantic.dataclasses", "pydantic.type_adapter", "tyro", "jinja2", "pebble", "yaml", "psutil",
+            "safetensors.torch", "tqdm.auto", "ipykernel.kernelapp")  # fmt: skip
 
 
 class ForkedKernel(AsyncKernelManager):
