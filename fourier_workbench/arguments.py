@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['POSITIVE', 'NOT_NEGATIVE', 'FRACTION', 'SECONDS', 'LIMITS', 'Whole', 'Interval', 'check_arguments', 'check_options', 'check_choice', 'check_fields']
+__all__ = ['POSITIVE', 'NOT_NEGATIVE', 'FRACTION', 'SECONDS', 'LIMITS', 'Whole', 'Between', 'check_arguments', 'check_options', 'check_choice', 'check_fields']
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #7bdfd08b
 import math
@@ -32,7 +32,7 @@ class Whole(NamedTuple):
         return f"a whole number of at least {self.least} and at most {self.most}"
 
 
-class Interval(NamedTuple):
+class Between(NamedTuple):
     """Real numbers from `low` to `high`; a round bracket leaves the end out."""
 
     low: float = -math.inf
@@ -57,41 +57,41 @@ class Interval(NamedTuple):
         return f"a positive {kind}" if self.low == 0 and self.ends[0] == "(" else f"a {kind} of at least {self.low:g}"
 
 
-POSITIVE, NOT_NEGATIVE = Interval(0, math.inf), Interval(0, math.inf, "[)")
-FRACTION = Interval(0, 1, "[]")
-SECONDS = Interval(0, 1e6, "(]")  # a week and a half; longer waits overflow the system's clocks
+POSITIVE, NOT_NEGATIVE = Between(0, math.inf), Between(0, math.inf, "[)")
+FRACTION = Between(0, 1, "[]")
+SECONDS = Between(0, 1e6, "(]")  # a week and a half; longer waits overflow the system's clocks
 
 # %% ../nbs/api/core/01_errors_settings_files.ipynb #fc81ad6c
-_COUNT, _PART, _WEIGHT = Whole(1, 10**9), Interval(0, 1, "[)"), Interval(0, 1e6, "[]")
+_COUNT, _PART, _WEIGHT = Whole(1, 10**9), Between(0, 1, "[)"), Between(0, 1e6, "[]")
 
-LIMITS: dict[str, Whole | Interval] = {
+LIMITS: dict[str, Whole | Between] = {
     # everywhere
     "seed": Whole(0, 2**63 - 2), "n": Whole(1, 10**7), "first": Whole(0, 10**12), "limit": _COUNT, "workers": Whole(1, 1024),
     "processes": Whole(1, 1024), "devices": Whole(1, 1024), "nodes": Whole(1, 100_000),
     "batch_size": Whole(1, 10**6), "chunk": Whole(1, 10**6), "steps": _COUNT,
     # data
-    "max_sites": _COUNT, "e_hull_max": Interval(), "max_atomic_number": Whole(1, 118),
+    "max_sites": _COUNT, "e_hull_max": Between(), "max_atomic_number": Whole(1, 118),
     # sampling and recovery
-    "guidance": Interval(0, 1e3, "(]"), "tolerance": Interval(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
-    "symprec": Interval(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE, "refine": Whole(0, 10**5),
+    "guidance": Between(0, 1e3, "(]"), "tolerance": Between(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
+    "symprec": Between(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE, "refine": Whole(0, 10**5),
     # evaluation
     "compare": Whole(0, 10**9), "coverage": Whole(0, 10**9), "held_out": Whole(0, 10**9), "seconds": SECONDS,
     # networks
-    "d_head": Whole(3, 3072), "n_heads": Whole(1, 1024), "n_layers": Whole(1, 1024), "mlp_ratio": Interval(0, 64, "(]"),
+    "d_head": Whole(3, 3072), "n_heads": Whole(1, 1024), "n_layers": Whole(1, 1024), "mlp_ratio": Between(0, 64, "(]"),
     "n_aux": Whole(1, 4096), "d_species": Whole(1, 4096), "d_embedding": Whole(1, 4096),
-    "d_hidden": Whole(1, 65536), "max_count": Whole(1, 4096), "compression": Interval(0, 1e3, "(]"),
-    "log_sigma": Interval(-20, 20, "[]"), "bpd": Whole(3, 99), "scratch_bpd": Whole(0, 99), "grid": Whole(24, 240),
+    "d_hidden": Whole(1, 65536), "max_count": Whole(1, 4096), "compression": Between(0, 1e3, "(]"),
+    "log_sigma": Between(-20, 20, "[]"), "bpd": Whole(3, 99), "scratch_bpd": Whole(0, 99), "grid": Whole(24, 240),
     # training
     "lr": POSITIVE, "lr_matrices": POSITIVE, "lr_start": _WEIGHT, "lr_final": FRACTION,
     "warmup": Whole(0, 10**9),
-    "anneal_until": Interval(0, 1, "(]"), "beta2": _PART, "weight_decay": _WEIGHT, "clip": POSITIVE, "prune_every": _COUNT,
-    "prune_until": Interval(0, 1, "(]"), "ema": _PART, "guide_at": _PART, "penalty_ramp": FRACTION,
-    "untold": FRACTION, "untold_part": FRACTION,
+    "anneal_until": Between(0, 1, "(]"), "beta2": _PART, "weight_decay": _WEIGHT, "clip": POSITIVE, "prune_every": _COUNT,
+    "prune_until": Between(0, 1, "(]"), "ema": _PART, "guide_at": _PART, "penalty_ramp": FRACTION,
+    "condition_dropout": FRACTION, "part_dropout": FRACTION,
     "lattice_ramp": FRACTION,
     "species_weight": _WEIGHT, "penalty_weight": _WEIGHT, "lattice_weight": _WEIGHT, "zero_mode_weight": _WEIGHT,
     # reproduction
-    "width": Interval(0, 1, "(]"), "depth": Interval(0, 1, "(]"), "autoencoder_share": Interval(0, 1, "(]"),
-    "diffuser_share": Interval(0, 1, "(]"), "fine_tune_share": Interval(0, 1, "(]"), "ablation_share": Interval(0, 1, "(]"),
+    "width": Between(0, 1, "(]"), "depth": Between(0, 1, "(]"), "autoencoder_share": Between(0, 1, "(]"),
+    "diffuser_share": Between(0, 1, "(]"), "fine_tune_share": Between(0, 1, "(]"), "ablation_share": Between(0, 1, "(]"),
     "pretraining_steps": _COUNT, "diffuser_steps": _COUNT, "seeds": Whole(1, 1000),
 }
 
@@ -108,7 +108,7 @@ def _shown(value: object) -> str:
 
 def check_arguments(
     error: type[WorkbenchError],  # raised for the first value that is not allowed
-    limits: Mapping[str, Whole | Interval] = LIMITS, **values: object,
+    limits: Mapping[str, Whole | Between] = LIMITS, **values: object,
 ) -> None:
     """Check numbers against the limits of their names."""
     for name, value in values.items():
@@ -117,7 +117,7 @@ def check_arguments(
 
 
 def check_options(
-    error: type[WorkbenchError], limits: Mapping[str, Whole | Interval] = LIMITS, **values: object,
+    error: type[WorkbenchError], limits: Mapping[str, Whole | Between] = LIMITS, **values: object,
 ) -> None:
     """`check_arguments` for arguments that may be None, for a default."""
     check_arguments(error, limits, **{name: value for name, value in values.items() if value is not None})

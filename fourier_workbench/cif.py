@@ -23,7 +23,7 @@ from .errors import CrystalError
 
 # %% auto #0
 __all__ = ['Operations', 'SAME_PLACE', 'OCCUPANCY_TOLERANCE', 'CifArrays', 'CifBlock', 'parse_cif', 'element_of',
-           'DeclaredFormula', 'formula_counts', 'formula_of', 'contradicts', 'cell_matrix', 'parse_operations',
+           'DeclaredFormula', 'formula_counts', 'sorted_formula', 'contradicts', 'cell_matrix', 'parse_operations',
            'is_group', 'are_isometries', 'is_full', 'block_arrays']
 
 # %% ../nbs/api/core/02_cif.ipynb #34c48682
@@ -196,7 +196,7 @@ def _declared(block: CifBlock) -> DeclaredFormula | None:
     return None
 
 
-def formula_of(numbers: Int64[np.ndarray, " n"]) -> str:
+def sorted_formula(numbers: Int64[np.ndarray, " n"]) -> str:
     """Formula of a cell, alphabetically, for messages: `Cl4 Na4`."""
     counts = Counter(chemical_symbols[int(z)] for z in numbers)
     return " ".join(f"{name}{n}" for name, n in sorted(counts.items()))
@@ -562,7 +562,7 @@ def _check_formula(declared: DeclaredFormula | None, numbers: np.ndarray, whole:
     """Raise `CrystalError` with reason `formula_mismatch` where the atoms are not those that are declared."""
     if declared is not None and contradicts(declared, numbers, whole):
         units = "" if declared.units is None else f" (Z = {declared.units:g})"
-        raise CrystalError(f"the file declares {declared.text}{units}, but its atoms are {formula_of(numbers)}; check the "
+        raise CrystalError(f"the file declares {declared.text}{units}, but its atoms are {sorted_formula(numbers)}; check the "
                            "symmetry operations and the list of atoms", "formula_mismatch")
 
 
@@ -588,7 +588,7 @@ def _from_symbol(
     apart = [atoms for atoms in good if _shortest(atoms[1], lattice) > 0.5]
     good = apart or good
     if len(good) > 1 and not _same_atoms(good[0], good[1], lattice):
-        made = " and ".join(formula_of(atoms[0]) for atoms in good)
+        made = " and ".join(sorted_formula(atoms[0]) for atoms in good)
         raise CrystalError(f"the space group has two origins, which make different crystals ({made}); write :1 or :2 after its "
                            "symbol, or list the operations", "symmetry")
     return good[0]

@@ -174,7 +174,32 @@ def train(
         raise RunError(f"training in {run} was stopped; repeat the command to resume")
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
-# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #bf076bd5
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #45177809
+def _check_potential(name: str) -> None:
+    """Raise `EvaluationError` where a potential's package is missing, before anything is drawn."""
+    from fourier_workbench.evaluation.stability.potentials import POTENTIALS
+
+    POTENTIALS[name]().check()
+
+
+def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
+    """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
+    from fourier_workbench.evaluation.inputs import read_samples
+    from fourier_workbench.evaluation.stability.hull import sample_energies
+
+    crystals = read_samples(out).crystals
+    found = sample_energies(crystals, table["id"].tolist(), potential=potential, relax=relax, seconds=seconds, workers=workers,
+                            directory=out)
+    path, known = out / "energies.parquet", found["e_above_hull"].dropna()
+    found.drop(columns="relaxed").to_parquet(path, index=False)
+    print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
+    print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
+          f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
+    for reason, count in found["stability_failure"].value_counts().items():
+        print(f"  no energy above the hull: {reason:<16}{count:>5}")
+    return path
+
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #59043077
 def _symbols(text: str | None) -> tuple[str, ...] | None:
     """Symbols from `Li,O`; None where nothing was given."""
     return None if text is None else tuple(part for part in text.replace(",", " ").split())
@@ -205,7 +230,7 @@ def _request(file: Path | None, **parts: Any) -> Any:
     written = Request.from_json(file)
     return Request(**({name: getattr(written, name) for name in written.parts()} | given))
 
-
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #bf076bd5
 @command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions", "generation.requests:Request")
 def sample(
     run: str,  # directory of a run, or the name of a shipped checkpoint
@@ -261,8 +286,8 @@ def sample(
         for part in met_rates(table).itertuples():
             print(f"    {part.part:<16} {part.met} of {part.of} have it, {part.rate:.1%} ({part.low:.1%} to {part.high:.1%})")
     elif "met" in table:
-        met, untold = int(table["met"].sum()), int(table["decoded_as_asked"].sum())
-        print(f"  composition asked for: {met} have it, {untold} decode to it untold")
+        met, decoded = int(table["met"].sum()), int(table["decoded_as_asked"].sum())
+        print(f"  composition asked for: {met} have it, {decoded} decode to it before recovery is held to it")
     if accept is not None:
         print(f"  residual at most {accept:g}: {kept} of {len(table)} accepted, {kept / len(table):.1%}")
     if symmetry:
@@ -275,31 +300,6 @@ def sample(
     if energies != "none":
         paths = [*paths, _add_energies(table, out, energies, relax, energy_seconds, workers)]
     print("written: " + ", ".join(str(path) for path in paths))
-
-
-def _check_potential(name: str) -> None:
-    """Raise `EvaluationError` where a potential's package is missing, before anything is drawn."""
-    from fourier_workbench.evaluation.stability.potentials import POTENTIALS
-
-    POTENTIALS[name]().check()
-
-
-def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
-    """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
-    from fourier_workbench.evaluation.inputs import read_samples
-    from fourier_workbench.evaluation.stability.hull import sample_energies
-
-    crystals = read_samples(out).crystals
-    found = sample_energies(crystals, table["id"].tolist(), potential=potential, relax=relax, seconds=seconds, workers=workers,
-                            directory=out)
-    path, known = out / "energies.parquet", found["e_above_hull"].dropna()
-    found.drop(columns="relaxed").to_parquet(path, index=False)
-    print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
-    print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
-          f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
-    for reason, count in found["stability_failure"].value_counts().items():
-        print(f"  no energy above the hull: {reason:<16}{count:>5}")
-    return path
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #d1ff7ac7
 @command("diffraction.solve:solve", "diffraction.pattern:Pattern.read")
@@ -591,16 +591,16 @@ def demo(
     """Draw crystals of the shipped model; then prepare, train, sample, evaluate, and write an offline report."""
     import time
 
-    from fourier_workbench.config.recipes import get_recipe
-    from fourier_workbench.demo import Stopwatch, draw_shipped, run_demo
+    from fourier_workbench.demo import Stopwatch, check_demo, draw_shipped, run_demo
 
     start, settings = time.perf_counter(), load_settings()
-    folder = out or settings.runs / "demo"
-    chosen = get_recipe(settings.recipe if recipe is None else recipe)  # what cannot be trained is said at once
+    folder, seed = out or settings.runs / "demo", settings.seed if seed is None else seed
+    chosen = check_demo(folder, corpus, settings.recipe if recipe is None else recipe, n=n, seed=seed, workers=workers,
+                        processes=devices)
     page = draw_shipped(folder / "mp20", n=shipped, workers=workers, viewer_js=_viewer())
     print(f"{shipped} crystals drawn by mp20, the shipped model of real crystals: {page}\n")
-    verdict = run_demo(folder, corpus, chosen, n=n, seed=settings.seed if seed is None else seed, cell=cell,
-                       workers=workers, processes=devices, viewer_js=_viewer())
+    verdict = run_demo(folder, corpus, chosen, n=n, seed=seed, cell=cell, workers=workers,
+                       processes=devices, viewer_js=_viewer())
     print(f"\n{verdict}\n\nseconds")
     for name, took in Stopwatch(folder / "timings.json").seconds.items():
         print(f"  {name:<22}{took:>10.0f}")

@@ -25,8 +25,8 @@ from .errors import CrystalError
 from .files import decode_text
 
 # %% auto #0
-__all__ = ['LAST_ELEMENT', 'LONGEST_EDGE', 'MIN_DISTANCE', 'VOLUME_PER_ATOM', 'formula_of', 'pretty_formula', 'Crystal',
-           'is_valid', 'describe', 'check_symprec']
+__all__ = ['LAST_ELEMENT', 'LONGEST_EDGE', 'MIN_DISTANCE', 'VOLUME_PER_ATOM', 'formula_of', 'reduced_formula_of',
+           'pretty_formula', 'Crystal', 'is_valid', 'describe', 'check_symprec']
 
 # %% ../nbs/api/core/03_crystal.ipynb #14537826
 LAST_ELEMENT = 118  # oganesson
@@ -72,6 +72,13 @@ def _counts(numbers: Int64[np.ndarray, " n"]) -> Counter[Element]:
 def formula_of(numbers: Int64[np.ndarray, " n"]) -> str:
     """Formula of atomic numbers in pymatgen's order (by electronegativity), for example `Na4 Cl4`."""
     return Composition(_counts(numbers)).formula
+
+
+def reduced_formula_of(numbers: Int64[np.ndarray, " n"]) -> str:
+    """Reduced formula of atomic numbers, for example `NaCl`."""
+    counts = _counts(numbers)
+    divisor = gcd(*counts.values())
+    return Composition({element: n // divisor for element, n in counts.items()}).reduced_formula
 
 
 def pretty_formula(formula: str) -> str:
@@ -173,9 +180,7 @@ class Crystal:
     @property
     def reduced_formula(self) -> str:
         """Reduced formula, for example `NaCl`. Corpora are split by it."""
-        counts = _counts(self.numbers)
-        divisor = gcd(*counts.values())
-        return Composition({element: n // divisor for element, n in counts.items()}).reduced_formula
+        return reduced_formula_of(self.numbers)
 
     def min_distance(self, search: float = 12.0) -> float:
         """Shortest distance between two atoms in Å, periodic images included; `search` bounds the search radius in Å."""

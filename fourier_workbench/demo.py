@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'run_demo', 'describe_corpus', 'draw_shipped']
+__all__ = ['COMPARED', 'Stopwatch', 'training_seconds', 'DemoResult', 'evaluate_generator', 'check_demo', 'run_demo', 'describe_corpus', 'draw_shipped']
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #dd35d159
 import json
@@ -24,6 +24,7 @@ from .arguments import check_arguments, check_options
 from .config.recipes import Recipe, get_recipe
 from .crystal import describe
 from .data import Corpus, prepare_corpus
+from .data.sources.open import open_source
 from .errors import RunError
 from .evaluation.evaluate import EvaluationReport, compare, evaluate
 from .evaluation.inputs import by_formula
@@ -202,6 +203,22 @@ def _tiles(verdict: DemoResult) -> str:
         ("in P1 or P-1", format_value("P1 or P-1", s["P1 or P-1"]), f"ceiling {format_value('P1 or P-1', top['P1 or P-1'])}")])
 
 
+def check_demo(
+    directory: Path | str, source: str, recipe: Recipe | str, *,
+    n: int, seed: int, workers: int | None = None, processes: int | None = None,
+) -> Recipe:
+    """The recipe of a demo; what would stop the demo later is raised now: a source that cannot be read, a number out of range."""
+    check_arguments(RunError, n=n, seed=seed)
+    check_options(RunError, workers=workers, processes=processes)
+    recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
+    if recipe.diffuser is None:
+        raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot generate samples; choose another")
+    a_file = source not in ("embedded", "decorated") and not source.startswith(("mp:", "hf:"))
+    if a_file and not (Path(directory) / "corpus" / "manifest.json").is_file():
+        open_source(source)
+    return recipe
+
+
 def run_demo(
     directory: Path | str,  # for everything that is written
     source: str = "decorated",  # of crystals; see `load_crystals`
@@ -218,11 +235,7 @@ def run_demo(
     Written: corpus/, weights/, checkpoints/, metrics.jsonl, cif/, samples.parquet, funnel.json, evaluation/, results.json,
     timings.json, report.html. Called again it continues where it was stopped.
     """
-    check_arguments(RunError, n=n, seed=seed)
-    check_options(RunError, workers=workers, processes=processes)
-    recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
-    if recipe.diffuser is None:
-        raise RunError(f"recipe {recipe.name} has no diffuser, so it cannot generate samples; choose another")
+    recipe = check_demo(directory, source, recipe, n=n, seed=seed, workers=workers, processes=processes)
     folder, workers = writable_folder(directory), workers or available_cores()
     watch, model = Stopwatch(folder / "timings.json"), recipe.autoencoder.model
     with watch.part("prepare", add=not (folder / "corpus" / "manifest.json").is_file()):

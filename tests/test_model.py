@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._dynamo.utils import counters
 
+from fourier_workbench.config.recipes import laptop
 from fourier_workbench.config.schema import Recipe
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.diffusion import InformationMatchedSchedule, radial_laplace, sample_generators
@@ -213,6 +214,8 @@ def test_names_of_earlier_versions_still_load():
     recipe = Recipe.from_json(json.dumps(earlier))
     assert recipe.autoencoder.model.wave_embedding and recipe.autoencoder.model.transformer.value_positions == "even"
     assert "anchors" not in recipe.to_json() and Recipe.from_json(recipe.to_json()) == recipe
+    earlier = laptop().to_json().replace("condition_dropout", "untold").replace("part_dropout", "untold_part")
+    assert "untold" in earlier and Recipe.from_json(earlier) == laptop()
 
 
 def test_renamed_attributes_keep_their_keys_in_checkpoints():

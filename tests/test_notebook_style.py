@@ -16,7 +16,6 @@ from notebooks import code_cells, directives
 from project import ROOT, notebooks
 
 CLASS_LINES, FUNCTION_LINES = 130, 50
-LONG = {"Run": 160}  # one class whose methods are the public interface of a run; each is short
 NOTEBOOK_CELLS = 75  # a notebook of more is two notebooks
 CELLS, EXAMPLES_PER_EXPORT = 28, 1.3  # median over the library's notebooks, and mean over their exported cells
 EXPORTS = {"export", "exporti", "exports"}
@@ -65,7 +64,7 @@ def test_is_short_enough_to_read(path: Path) -> None:
                 if isinstance(node, ast.FunctionDef):  # those within it are measured by themselves
                     inner = [each for each in node.body if isinstance(each, ast.FunctionDef)]
                     lines -= sum((each.end_lineno or 0) - each.lineno + 1 for each in inner)
-                most = LONG.get(node.name, CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES)
+                most = CLASS_LINES if isinstance(node, ast.ClassDef) else FUNCTION_LINES
                 long += [f"{node.name}: {lines} lines"] if lines > most else []
     assert not long, f"classes of more than {CLASS_LINES} lines, or functions of more than {FUNCTION_LINES}: {long}"
 

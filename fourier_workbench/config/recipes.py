@@ -60,8 +60,8 @@ def mp20() -> Recipe:
     model = replace(first.model, max_atomic_number=largest, compression=96 / 1374)
     first = replace(first, model=model, steps=12_000, batch_size=64, prune_until=0.4, ema=0.999,
                     loss=replace(first.loss, penalty_weight=0.06), optimiser=replace(first.optimiser, warmup=200))
-    told = ConditionConfig(max_atomic_number=largest, max_count=20)
-    second = replace(second, model=replace(second.model, conditions=told), steps=22_000, ema=0.999, guide_at=0.0,
+    conditions = ConditionConfig(max_atomic_number=largest, max_count=20)
+    second = replace(second, model=replace(second.model, conditions=conditions), steps=22_000, ema=0.999, guide_at=0.0,
                      optimiser=replace(second.optimiser, warmup=200))
     composition = CompositionStage(CompositionConfig(max_atomic_number=largest, max_count=20))
     return Recipe("mp20", first, second, composition=composition, engine=ExecutionConfig(compile=True))

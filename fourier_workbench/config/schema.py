@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..arguments import check_arguments, check_fields
 from ..errors import RecipeError
+from ..model.attention import stored_as
 from ..model.autoencoder import AutoencoderConfig
 from ..model.composition import CompositionConfig
 from ..model.diffuser import DiffuserConfig
@@ -114,10 +115,10 @@ class DiffuserStage:
     phi: Literal["shared", "per_sample"] = "shared"  # one noise level per batch, or one per crystal
     target: Literal["noise", "velocity"] = "noise"
     ema: float = 0.0  # decay of the averaged weights; 0 for none
-    guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept as the guide; 0 for none (ours)
-    guidance: float = 1.0  # weight w of the guide; 1 for none. Without guide_at, a conditioned diffuser guides itself
-    untold: float = 0.15  # share of crystals whose conditions are all dropped in training (ours)
-    untold_part: float = 0.2  # share of the others of which composition, crystal system and group are each dropped
+    guide_at: float = 0.0  # fraction of the steps after which the averaged weights are kept for autoguidance; 0 for none (ours)
+    guidance: float = 1.0  # weight w; 1 for none. Without guide_at it is classifier-free, for a conditioned diffuser
+    condition_dropout: Annotated[float, stored_as("condition_dropout", "untold")] = 0.15  # of crystals, of all conditions (ours)
+    part_dropout: Annotated[float, stored_as("part_dropout", "untold_part")] = 0.2  # of the others, of each condition
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -176,11 +177,11 @@ class Recipe:
             )
         if self.fine_tune is not None and self.diffuser is None:
             raise RecipeError("fine_tune needs a diffuser; add one, or leave fine_tune out")
-        told = None if self.diffuser is None else self.diffuser.model.conditions
-        if self.composition is not None and told is None:
+        conditions = None if self.diffuser is None else self.diffuser.model.conditions
+        if self.composition is not None and conditions is None:
             raise RecipeError("composition needs a diffuser with conditions; set diffuser.model.conditions, or leave it out")
         largest, drawn = self.autoencoder.model.max_atomic_number, None if self.composition is None else self.composition.model
-        for name, part in (("diffuser.model.conditions", told), ("composition.model", drawn)):
+        for name, part in (("diffuser.model.conditions", conditions), ("composition.model", drawn)):
             if part is not None and part.max_atomic_number != largest:
                 raise RecipeError(f"{name}.max_atomic_number is {part.max_atomic_number}, the autoencoder's is {largest}; "
                                   "make them equal")

@@ -182,7 +182,7 @@ def told_of_draws(
     generator: Generator, tasks: Sequence[Task], indices: Sequence[int], seed: int
 ) -> tuple[Conditions, list[Steering | None], list[str]]:
     """What each draw is told and led by for its composition, and why it cannot be (empty where it can)."""
-    told, reasons = Conditions.nothing(len(indices)), [""] * len(indices)
+    conditions, reasons = Conditions.nothing(len(indices)), [""] * len(indices)
     led: list[Steering | None] = [None] * len(indices)
     listens = generator.diffuser is not None and generator.diffuser.config.conditions is not None
     for row, (task, index) in enumerate(zip(tasks, indices, strict=True)):
@@ -192,10 +192,10 @@ def told_of_draws(
         except WorkbenchError as error:  # an element that the model does not know, more atoms than it was trained on
             reasons[row] = " ".join(str(error).split())[:100]
             continue
-        for part, new in zip(told, cast(Conditions, answer.told), strict=True):
+        for part, new in zip(conditions, cast(Conditions, answer.conditions), strict=True):
             part[row] = new[0]
         led[row] = answer.steering
-    return told, led, reasons
+    return conditions, led, reasons
 
 
 def guides_of_draws(
@@ -240,16 +240,17 @@ def guided_samples(
     settings stand in the result's `settings`.
     """
     indices = range(first, first + len(tasks))
-    told, led, reasons = told_of_draws(generator, tasks, indices, seed)
+    conditions, led, reasons = told_of_draws(generator, tasks, indices, seed)
     good = [row for row, reason in enumerate(reasons) if not reason]
     if not good:
         return None, reasons
     settings = [setting_of_draw(task, index) for task, index in zip(tasks, indices, strict=True)]
     how = Drawing(seed, steps, "churn", None, fitting_batch(generator), RecoveryOptions(), trace, "open", None, None, first,
                   progress=False)
-    answer = Answer(told, guides_of_draws(generator, tasks, settings, pattern, led))
+    answer = Answer(conditions, guides_of_draws(generator, tasks, settings, pattern, led))
     ladders, way = draw_ladders(generator, how, first, len(tasks), answer)
-    found = generator.decode(ladders[good], seed=seed, indices=[indices[k] for k in good], told=told.at(torch.tensor(good)))
+    found = generator.decode(ladders[good], seed=seed, indices=[indices[k] for k in good],
+                             conditions=conditions.at(torch.tensor(good)))
     return replace(found, trajectory=way, settings={"cells": [settings[k].lattice.tolist() for k in good]}), reasons
 
 

@@ -201,17 +201,17 @@ def conditions_of_formula(formula: str) -> Conditions:
         raise RecipeError(f"{formula!r} must have whole numbers of atoms; multiply it out")
     if len(found) > MAX_SLOTS:
         raise RecipeError(f"{formula} has {len(found)} elements; a crystal has at most {MAX_SLOTS} here")
-    told = Conditions.nothing(1)
+    conditions = Conditions.nothing(1)
     for slot, z in enumerate(sorted(found)):
-        told.species[0, slot], told.counts[0, slot] = z, round(found[z])
-    return told
+        conditions.species[0, slot], conditions.counts[0, slot] = z, round(found[z])
+    return conditions
 
 
 @dataclass(frozen=True, eq=False)
 class CompositionGuide:
     """Elements in their slots and numbers of atoms: the same for all samples, or one composition each."""
 
-    told: Conditions  # one row for all samples, or one row each
+    conditions: Conditions  # one row for all samples, or one row each
 
     @classmethod
     def of(cls, formula: str) -> Self:
@@ -219,23 +219,23 @@ class CompositionGuide:
         return cls(conditions_of_formula(formula))
 
     def __repr__(self) -> str:
-        species, counts = self.told.species.tolist(), self.told.counts.tolist()
+        species, counts = self.conditions.species.tolist(), self.conditions.counts.tolist()
         rows = [" ".join(f"{Element.from_Z(z).symbol}{n or ''}" for z, n in zip(*row, strict=True) if z)
                 for row in zip(species, counts, strict=True)]
         return f"CompositionGuide({rows[0] if len(rows) == 1 else f'{len(rows)} compositions'})"
 
     def at(self, rows: slice) -> CompositionGuide:
         """For some of the samples."""
-        return self if len(self.told.species) == 1 else CompositionGuide(self.told.at(rows))
+        return self if len(self.conditions.species) == 1 else CompositionGuide(self.conditions.at(rows))
 
     def __call__(self, decoded: Decoded) -> Float[Tensor, " B"]:
         logits, alpha = decoded.species_logits, decoded.coefficients
-        told = self.told.to(logits.device)
-        _check_known(told.species.unique().tolist(), logits)
-        species = told.species.expand(len(logits), -1)
+        conditions = self.conditions.to(logits.device)
+        _check_known(conditions.species.unique().tolist(), logits)
+        species = conditions.species.expand(len(logits), -1)
         classes = -logits.log_softmax(-1).gather(-1, species[..., None])[..., 0].mean(1)
-        apart = alpha[..., alpha.shape[-1] // 2].real - told.counts
-        stated = (told.counts > 0) | (told.species == 0)
+        apart = alpha[..., alpha.shape[-1] // 2].real - conditions.counts
+        stated = (conditions.counts > 0) | (conditions.species == 0)
         return classes + (apart.square() * stated).mean(1)
 
 

@@ -164,14 +164,14 @@ def get_sampler(name: str) -> Sampler:
 # %% ../../nbs/api/diffusion/01_noise_schedule_samplers.ipynb #ed83b80a
 def denoiser(
     diffuser: Diffuser, schedule: InformationMatchedSchedule,
-    told: Conditions | None = None,  # what it is told of the crystals
+    conditions: Conditions | None = None,  # of the crystals; None: without
 ) -> Denoise:
     """`diffuser` as a function of noisy ladder, level and previous estimate, with the shares of `schedule`."""
 
     @torch.no_grad()
     def denoise(x, phi, previous=None):
         level = torch.as_tensor(phi, dtype=torch.float32, device=x.device).reshape(1)
-        return diffuser(x, level, *schedule.coefficients(level), previous, told)
+        return diffuser(x, level, *schedule.coefficients(level), previous, conditions)
 
     return denoise
 

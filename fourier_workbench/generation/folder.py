@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MOST_DRAWS', 'SAMPLE_BYTES', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
+__all__ = ['SAMPLE_BYTES', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #4dbe13eb
 import hashlib
@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,7 +38,7 @@ from fourier_workbench.files import (
     writing,
 )
 from .asking import answer_request
-from .generator import Generator, RecoveryOptions, guided_denoiser, split_range
+from .generator import Generator, RecoveryOptions, draw_until, guided_denoiser, split_range
 from .requests import Request
 from fourier_workbench.generation.samples import (
     MANIFEST,
@@ -51,9 +50,6 @@ from fourier_workbench.generation.samples import (
 )
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #9d1c96dc
-MOST_DRAWS = 50  # per sample that is wanted
-
-
 class DrawnSamples(NamedTuple):
     """A folder of samples."""
 
@@ -100,20 +96,18 @@ def _chunk_path(work: Path, part: range) -> Path:
 
 def _gather(read: Callable[[range], pa.Table], n: int, chunk: int, accepted: bool, progress: bool) -> pd.DataFrame:
     """Samples 0 … n − 1 from chunks, or with `accepted` as many as it takes until `n` are crystals."""
-    parts: list[pa.Table] = []
-    start = kept = 0
     with tqdm(total=n, desc="sampling", unit="sample", disable=not progress, leave=False) as bar:
-        while (kept if accepted else start) < n:
-            if accepted and start >= MOST_DRAWS * n:
-                raise RecipeError(f"only {kept} of {start} samples are accepted; raise the limit of the residual (`accept`)")
-            part = range(start, start + chunk if accepted else min(start + chunk, n))
-            parts.append(read(part))
-            new = parts[-1]["reason"].null_count
-            start, kept = part.stop, kept + new
-            bar.update(new if accepted else len(part))
-    table = pa.concat_tables(parts, promote_options="permissive").to_pandas()
-    last = np.flatnonzero(table["reason"].isna())[n - 1] if accepted else n - 1
-    return table.iloc[: last + 1]
+
+        def gather(part: range) -> pa.Table:
+            table = read(part)
+            bar.update(table["reason"].null_count if accepted else len(part))
+            return table
+
+        if accepted:
+            parts, stop = draw_until(gather, lambda table: table["reason"].is_null().to_pylist(), n, size=chunk)
+        else:
+            parts, stop = [gather(part) for part in split_range(n, chunk)], n
+    return pa.concat_tables(parts, promote_options="permissive").to_pandas().iloc[:stop]
 
 
 def fill_folder(

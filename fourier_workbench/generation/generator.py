@@ -55,12 +55,16 @@ from ..representation.recovery.symmetric import recover_symmetric
 from ..threads import limited_threads
 
 # %% auto #0
-__all__ = ['Part', 'NO_DIFFUSER', 'MOST_STRAIN', 'UNMEASURED_STRAIN', 'NO_GUIDE', 'FITS', 'RecoveryOptions', 'told_composition',
-           'decode_crystals', 'split_range', 'Generator', 'encoder_inputs', 'refine_recovered', 'fitting_batch',
-           'require', 'widest', 'Drawing', 'draw_samples', 'starting_levels', 'draw_ladders', 'draw_accepted',
-           'draw_conditions', 'ladder_noise', 'steered', 'guided_denoiser', 'shipped', 'load_generator']
+__all__ = ['MOST_STRAIN', 'UNMEASURED_STRAIN', 'Part', 'NO_DIFFUSER', 'NO_GUIDE', 'FITS', 'Drawn', 'RecoveryOptions',
+           'impose_composition', 'decode_crystals', 'Generator', 'require', 'encoder_inputs', 'split_range',
+           'fitting_batch', 'widest', 'refine_recovered', 'Drawing', 'draw_conditions', 'ladder_noise',
+           'starting_levels', 'draw_ladders', 'draw_samples', 'draw_until', 'draw_accepted', 'guided_denoiser',
+           'steered', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
+MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
+
+
 @dataclass(frozen=True)
 class RecoveryOptions:
     """How decoded coefficients become crystals; the arguments of `recover` and `recover_symmetric`."""
@@ -78,22 +82,22 @@ class RecoveryOptions:
         check_fields(RecipeError, self)
 
 
-def told_composition(fourier: FourierCrystals, told: Conditions) -> FourierCrystals:
-    """Decoded crystals with the elements and the numbers of atoms that were asked for, where they were."""
-    known, alpha = told.species.any(1), fourier.coefficients.clone()
-    alpha[known] *= (told.species[known] > 0)[..., None]
+def impose_composition(fourier: FourierCrystals, conditions: Conditions) -> FourierCrystals:
+    """Decoded crystals with the elements and the numbers of atoms of their conditions, where those name any."""
+    known, alpha = conditions.species.any(1), fourier.coefficients.clone()
+    alpha[known] *= (conditions.species[known] > 0)[..., None]
     zero = alpha.shape[-1] // 2  # a count of 0 is open
-    alpha[..., zero] = torch.where(told.counts > 0, told.counts.to(alpha.dtype), alpha[..., zero])
-    return FourierCrystals(fourier.lattice, torch.where(known[:, None], told.species, fourier.species), alpha)
+    alpha[..., zero] = torch.where(conditions.counts > 0, conditions.counts.to(alpha.dtype), alpha[..., zero])
+    return FourierCrystals(fourier.lattice, torch.where(known[:, None], conditions.species, fourier.species), alpha)
 
 
 def decode_crystals(
-    decoded: Decoded, generator: Generator, options: RecoveryOptions, told: Conditions | None = None,
+    decoded: Decoded, generator: Generator, options: RecoveryOptions, conditions: Conditions | None = None,
     kept: SublatticeGuide | None = None,  # elements that stay where they are
 ) -> Recovery:
-    """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries; of a composition that is told."""
+    """Crystals of decoded coefficients, with reasons, residuals, atom counts and symmetries; of a given composition."""
     fourier = FourierCrystals(decoded.lattice.double(), decoded.species, decoded.coefficients)
-    fourier = fourier if told is None else told_composition(fourier, told)
+    fourier = fourier if conditions is None else impose_composition(fourier, conditions)
     if kept is not None:  # symmetry could move its atoms, or strain its cell
         fourier, options = put_back(fourier, kept), replace(options, symmetry=False)
     basis, grid = generator.autoencoder.basis, generator.grid
@@ -102,19 +106,7 @@ def decode_crystals(
     limit = generator.strain_limit(options)
     return recover(fourier, basis, grid, **how) if limit is None else recover_symmetric(fourier, basis, grid, limit, **how)
 
-
-def split_range(n: int, size: int) -> list[range]:
-    """0 … n − 1 in ranges of at most `size`; raises `RecipeError` for less than one."""
-    check_arguments(RecipeError, n=n, batch_size=size)
-    return [range(start, min(start + size, n)) for start in range(0, n, size)]
-
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
-Part = TypeVar("Part", bound=nn.Module)
-NO_DIFFUSER = "diffuser; train one with `fwb train`"
-MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
-NO_GUIDE = "guide; train one with diffuser.guide_at, or use guidance=1"
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Generator:
     """Generates crystals (paper 4.2); see `load_generator`.
@@ -128,7 +120,7 @@ class Generator:
     recipe: Recipe
     directory: Path | None = None
     guide: Diffuser | None = None  # an early checkpoint of the diffuser, for autoguidance
-    composer: CompositionModel | None = None  # draws what a conditioned diffuser is told
+    composer: CompositionModel | None = None  # draws compositions for a conditioned diffuser
 
     def __repr__(self) -> str:
         kept = int(self.autoencoder.selector.sum())
@@ -152,8 +144,7 @@ class Generator:
 
     def strain_limit(self, recovery: RecoveryOptions) -> float | None:
         """The largest strain that `recovery` allows; None without symmetry."""
-        own = self.max_strain if recovery.max_strain is None else recovery.max_strain
-        return own if recovery.symmetry else None
+        return (self.max_strain if recovery.max_strain is None else recovery.max_strain) if recovery.symmetry else None
 
     @property
     def device(self) -> torch.device:
@@ -172,40 +163,35 @@ class Generator:
         steps: int = 50,  # noise levels
         sampler: str = "churn",  # a name in `SAMPLERS`
         *,
-        guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guide, half the work
-        guide: Any = None,  # decoded -> (B,) loss that leads the samples, or a sequence of these or of (function, weight)
+        guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guidance, half the work
+        guide: Any = None,  # decoded -> (B,) loss that steers the samples, or a sequence of these or of (function, weight)
         request: Request | None = None,  # what is asked of every sample
         batch_size: int | None = None,  # default: as many samples as fit in about 8192 tokens
         recovery: RecoveryOptions = RecoveryOptions(),
         trace: bool = False,  # keep the ladders at every noise level
         first: int = 0,  # number of the first sample
         accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
-        compositions: Literal["first", "open"] = "first",  # drawn first where the generator can, and told; or left open
+        compositions: Literal["first", "open"] = "first",  # drawn first, as conditions, where the generator can; or open
         progress: bool = True,
     ) -> SampleResult:
         """Samples `first` … `first` + n − 1 of `seed`, or with `accept` as many as it takes, those not accepted included.
 
-        Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser, or without a guide that is needed.
+        Raises `RecipeError` for impossible arguments, `CheckpointError` without a diffuser, or the checkpoint of autoguidance.
         """
         check_arguments(RecipeError, LIMITS | {"steps": Whole(1, 10**5)}, n=n, seed=seed, steps=steps, first=first)
-        check_options(RecipeError, batch_size=batch_size, guidance=guidance, accept=accept)
         size = fitting_batch(self) if batch_size is None else batch_size
-        _, weight = guided_denoiser(self, guidance)
-        if request is not None:
-            answer_request(request, self, seed, [first])  # what cannot be met is refused before anything is drawn
         how = Drawing(seed, steps, sampler, guidance, size, recovery, trace, compositions, Steering.of(guide), request, first,
                       progress)
+        how.check(self)  # what cannot be met is refused before anything is drawn
         draw = partial(draw_samples, self, how)
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
-        about = {"n": n, "seed": seed, "steps": steps, "sampler": sampler, "guidance": weight, "accept": accept,
-                 "drawn": len(result), "recovery": asdict(recovery), "max_strain": self.strain_limit(recovery)}
-        return replace(result, settings=about | how.describe(self))
+        return replace(result, settings={"n": n} | how.describe(self) | {"accept": accept, "drawn": len(result)})
 
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
         check_arguments(RecipeError, n=n, seed=seed)
-        ladders = ladder_noise(self, seed, range(n)).draw()
-        return replace(self.decode(ladders, recovery, seed=seed, kind="noise"), settings={"n": n})
+        noise = ladder_noise(self, seed, range(n))
+        return replace(self.decode(noise.draw(), recovery, seed=seed, kind="noise"), settings={"n": n})
 
     @torch.no_grad()
     def ceiling(self, crystals: Sequence[Crystal], seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
@@ -221,21 +207,20 @@ class Generator:
 
     @torch.no_grad()
     def decode(
-        self,
-        ladders: Complex64[Tensor, "B C"],  # from anywhere along a trajectory
+        self, ladders: Complex64[Tensor, "B C"],  # from anywhere along a trajectory
         recovery: RecoveryOptions = RecoveryOptions(), *, seed: int = 0, indices: Sequence[int] | None = None,
         kind: str = "decoded", batch_size: int = 64,
-        told: Conditions | None = None,  # what was asked for; recovery keeps to the composition
+        conditions: Conditions | None = None,  # what was asked for; recovery keeps to the composition
         kept: SublatticeGuide | None = None,  # elements that stay where they are
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
         with limited_threads(widest(self)):
             parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
             decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-            found = refine_recovered(decode_crystals(decoded, self, recovery, told, kept), self, ladders, recovery, kept)
+            found = refine_recovered(decode_crystals(decoded, self, recovery, conditions, kept), self, ladders, recovery, kept)
         names = tuple(range(len(ladders)) if indices is None else indices)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
-                            seed, kind, found.counts, symmetries=found.symmetries, asked=told, grid=self.grid)
+                            seed, kind, found.counts, symmetries=found.symmetries, asked=conditions, grid=self.grid)
 
     @torch.no_grad()
     def encode(self, crystals: Sequence[Crystal], batch_size: int = 64) -> Complex64[Tensor, "B C"]:
@@ -247,7 +232,19 @@ class Generator:
                 parts.append(self.autoencoder.encode(*(array.to(self.device) for array in arrays)))
         return torch.cat(parts)
 
-# %% ../../nbs/api/generation/02_generator.ipynb #254ce6bc
+# %% ../../nbs/api/generation/02_generator.ipynb #467d1cb5
+Part = TypeVar("Part", bound=nn.Module)
+NO_DIFFUSER = "diffuser; train one with `fwb train`"
+NO_GUIDE = "early checkpoint for autoguidance (guide); train one with diffuser.guide_at, or use guidance=1"
+
+
+def require(generator: Generator, part: Part | None, missing: str) -> Part:
+    """`part`, or a `CheckpointError` that says the generator holds no `missing`."""
+    if part is None:
+        raise CheckpointError(f"{generator.directory or 'this generator'} holds no {missing}")
+    return part
+
+
 def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int) -> tuple[Tensor, Tensor, Tensor]:
     """Lattice, species and coefficients of crystals `first`, …; raises `RecipeError` for one that cannot be encoded."""
     grid = generator.grid
@@ -258,7 +255,25 @@ def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int
                               "leave it out")
     return fourier.lattice.float(), fourier.species, fourier.coefficients
 
+# %% ../../nbs/api/generation/02_generator.ipynb #b4d3d78f
+def split_range(n: int, size: int) -> list[range]:
+    """0 … n − 1 in ranges of at most `size`; raises `RecipeError` for less than one."""
+    check_arguments(RecipeError, n=n, batch_size=size)
+    return [range(start, min(start + size, n)) for start in range(0, n, size)]
 
+
+def fitting_batch(generator: Generator) -> int:
+    """Samples that are drawn together: as many as fit in about 8192 tokens."""
+    tokens = 8192 if generator.diffuser is None else len(generator.diffuser.network.tokens)
+    return min(256, max(1, 8192 // tokens))
+
+
+def widest(generator: Generator) -> int:
+    """Complex channels of a token in the widest network."""
+    models = (generator.autoencoder, generator.diffuser)
+    return max(model.config.transformer.d_model for model in models if model is not None)
+
+# %% ../../nbs/api/generation/02_generator.ipynb #a4f6c715
 FITS = 0.02  # misfit of a crystal that is the ladder's own: half of those decoded without noise have a tenth of it
 
 
@@ -283,26 +298,7 @@ def refine_recovered(
             crystals[i], symmetries[i] = new.crystal, new
     return replace(found, crystals=crystals, symmetries=symmetries)
 
-
-def fitting_batch(generator: Generator) -> int:
-    """Samples that are drawn together: as many as fit in about 8192 tokens."""
-    tokens = 8192 if generator.diffuser is None else len(generator.diffuser.network.tokens)
-    return min(256, max(1, 8192 // tokens))
-
-
-def require(generator: Generator, part: Part | None, missing: str) -> Part:
-    """`part`, or a `CheckpointError` that says the generator holds no `missing`."""
-    if part is None:
-        raise CheckpointError(f"{generator.directory or 'this generator'} holds no {missing}")
-    return part
-
-
-def widest(generator: Generator) -> int:
-    """Complex channels of a token in the widest network."""
-    models = (generator.autoencoder, generator.diffuser)
-    return max(model.config.transformer.d_model for model in models if model is not None)
-
-
+# %% ../../nbs/api/generation/02_generator.ipynb #6999229f
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """How samples are drawn: arguments of `Generator.sample`."""
@@ -322,9 +318,20 @@ class Drawing:
     record: SteeringRecord = field(default_factory=SteeringRecord)
     proposals: Counter[str] = field(default_factory=Counter)  # of compositions, and those among them that matched
 
+    def check(self, generator: Generator) -> None:
+        """Raises `CheckpointError` or `RecipeError` for what this generator cannot do."""
+        check_options(RecipeError, batch_size=self.batch_size, guidance=self.guidance)
+        guided_denoiser(generator, self.guidance)
+        if self.request is not None:
+            answer_request(self.request, generator, self.seed, [self.first])
+
     def describe(self, generator: Generator) -> dict[str, Any]:
-        """What the settings of a result say of compositions, guides and the request."""
-        about: dict[str, Any] = {} if generator.composer is None else {"compositions": self.compositions}
+        """The settings of a result: of the run, compositions, guides and the request."""
+        about: dict[str, Any] = {"seed": self.seed, "steps": self.steps, "sampler": self.sampler,
+                                 "guidance": guided_denoiser(generator, self.guidance)[1],
+                                 "recovery": asdict(self.recovery), "max_strain": generator.strain_limit(self.recovery)}
+        if generator.composer is not None:
+            about["compositions"] = self.compositions
         if self.request is not None:
             about["request"] = self.request.parts() | {"compositions": dict(self.proposals)}
         if self.steering is not None:
@@ -334,7 +341,7 @@ class Drawing:
         return about
 
     def answer(self, generator: Generator, start: int, count: int) -> Answer:
-        """What samples `start` … are told and led by."""
+        """Conditions and guides of samples `start` …"""
         place, numbers = start - self.first, range(start, start + count)
         mine = None if self.steering is None else self.steering.at(slice(place, place + count))
         if self.request is None:
@@ -344,13 +351,21 @@ class Drawing:
         return answer if mine is None else replace(answer, steering=mine.and_also(answer.steering))
 
 
-def draw_samples(generator: Generator, how: Drawing, start: int, count: int) -> SampleResult:
-    """Samples `start` … `start` + `count` − 1."""
-    answer = how.answer(generator, start, count)
-    ladders, way = draw_ladders(generator, how, start, count, answer)
-    result = generator.decode(ladders, how.recovery, seed=how.seed, indices=range(start, start + count), kind="sample",
-                              told=answer.told, kept=answer.kept)
-    return replace(result, trajectory=way, request=how.request)
+def draw_conditions(generator: Generator, seed: int, indices: Sequence[int], compositions: str = "first") -> Conditions | None:
+    """Conditions of samples `indices` of `seed`: compositions and space groups of the model of compositions.
+
+    None without such a model, and where compositions are to be `open`; `RecipeError` for anything but that and `first`.
+    """
+    check_choice(RecipeError, ("first", "open"), compositions=compositions)
+    if generator.composer is None or compositions == "open":
+        return None
+    return generator.composer.sample([keyed_generator(seed, i, 5) for i in indices])
+
+# %% ../../nbs/api/generation/02_generator.ipynb #bea96019
+def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> LadderNoise:
+    """The noise of samples `indices` of `seed`, at the scales τ of the schedule."""
+    schedule = require(generator, generator.schedule, NO_DIFFUSER)
+    return LadderNoise(schedule.tau, generator.autoencoder.selector, sample_generators(seed, indices))
 
 
 def starting_levels(generator: Generator, how: Drawing) -> tuple[Float[Tensor, " steps"], Complex64[Tensor, "1 C"] | None]:
@@ -369,7 +384,7 @@ def draw_ladders(
     """Ladders from noise, or from a crystal with noise, batch by batch, and with `trace` their way."""
     schedule, move = require(generator, generator.schedule, NO_DIFFUSER), get_sampler(how.sampler)
     phis, begin = starting_levels(generator, how)
-    told, steering = answer.told, answer.steering
+    conditions, steering = answer.conditions, answer.steering
     finals: list[Tensor] = []
     traced: list[tuple[list[Tensor], list[Tensor]]] = []
     bar = tqdm(total=count * len(phis), desc="sampling", unit="step", disable=not how.progress, leave=False)
@@ -384,7 +399,8 @@ def draw_ladders(
                 bar.update(len(x))
 
             rows = slice(batch.start, batch.stop)
-            denoise, _ = guided_denoiser(generator, how.guidance, None if told is None else told.at(rows).to(generator.device))
+            mine = None if conditions is None else conditions.at(rows).to(generator.device)
+            denoise, _ = guided_denoiser(generator, how.guidance, mine)
             if steering is not None:
                 denoise = steered(generator, denoise, steering.at(rows), how.record)
             noise = ladder_noise(generator, how.seed, range(start + batch.start, start + batch.stop))
@@ -399,46 +415,76 @@ def draw_ladders(
     return torch.cat(finals), Trajectory(phis, *(torch.cat([torch.stack(kept[k]) for kept in traced], 1) for k in (0, 1)))
 
 
+def draw_samples(generator: Generator, how: Drawing, start: int, count: int) -> SampleResult:
+    """Samples `start` … `start` + `count` − 1."""
+    answer = how.answer(generator, start, count)
+    ladders, way = draw_ladders(generator, how, start, count, answer)
+    result = generator.decode(ladders, how.recovery, seed=how.seed, indices=range(start, start + count), kind="sample",
+                              conditions=answer.conditions, kept=answer.kept)
+    return replace(result, trajectory=way, request=how.request)
+
+# %% ../../nbs/api/generation/02_generator.ipynb #339b5df1
+Drawn = TypeVar("Drawn")
+
+
+def draw_until(
+    draw: Callable[[range], Drawn],  # a round of samples, by their numbers
+    accepted: Callable[[Drawn], Sequence[bool]],  # for each sample of a round
+    n: int, first: int = 0,
+    size: int | None = None,  # of a round; None: as many as will probably do
+    most: int = 50,  # draws per sample that is wanted
+) -> tuple[list[Drawn], int]:
+    """Rounds of samples until `n` are accepted, and the number of samples up to the last of these.
+
+    The same samples whatever the sizes of the rounds. Raises `RecipeError` when less than one draw in `most` is accepted.
+    """
+    rounds: list[Drawn] = []
+    found: list[int] = []  # places of accepted samples
+    drawn = 0
+    while len(found) < n:
+        if drawn >= most * n:
+            raise RecipeError(f"only {len(found)} of {drawn} samples have a residual that is accepted; accept a larger one")
+        rate = len(found) / drawn if found else 1 / (drawn + 1)
+        count = size or min(math.ceil(1.1 * (n - len(found)) / rate) if drawn else n, most * n - drawn)
+        rounds.append(draw(range(first + drawn, first + drawn + count)))
+        found += [drawn + i for i, good in enumerate(accepted(rounds[-1])) if good]
+        drawn += count
+    return rounds, found[n - 1] + 1
+
+
 def draw_accepted(
     draw: Callable[[int, int], SampleResult],  # so many samples from a number on
     first: int, n: int,
     accept: float,  # largest relative residual
-    most: int = 50,  # draws per sample that is wanted
 ) -> SampleResult:
-    """Samples from `first` until `n` have a residual of at most `accept`; those not accepted have the reason `not accepted`.
-
-    Raises `RecipeError` when less than one draw in `most` is accepted.
-    """
+    """Samples from `first` until `n` have a residual of at most `accept`; those not accepted have the reason `not accepted`."""
     check_arguments(RecipeError, n=n, accept=accept)
-    parts: list[SampleResult] = []
-    drawn = accepted = 0
-    while accepted < n:
-        if drawn >= most * n:
-            raise RecipeError(f"only {accepted} of {drawn} samples have a residual of at most {accept}; accept a larger one")
-        rate = accepted / drawn if accepted else 1.0 if not drawn else 1 / (drawn + 1)
-        count = min(math.ceil(1.1 * (n - accepted) / rate) if drawn else n, most * n - drawn)
-        parts.append(draw(first + drawn, count).accepting(accept))
-        drawn, accepted = drawn + count, accepted + parts[-1].funnel["kept"]
-    whole = join_results(parts)
-    kept = [i for i, reason in enumerate(whole.reasons) if reason is None]
-    return whole.part(0, kept[n - 1] + 1)  # the same whatever the sizes of the rounds
+    rounds, stop = draw_until(lambda part: draw(part.start, len(part)).accepting(accept),
+                              lambda result: [reason is None for reason in result.reasons], n, first)
+    return join_results(rounds).part(0, stop)
 
+# %% ../../nbs/api/generation/02_generator.ipynb #6026989b
+def guided_denoiser(
+    generator: Generator,
+    guidance: float | None = None,  # None: the recipe's
+    conditions: Conditions | None = None,
+) -> tuple[Denoise, float]:
+    """The diffuser's denoiser, guided where the weight is not 1, and that weight.
 
-def draw_conditions(generator: Generator, seed: int, indices: Sequence[int], compositions: str = "first") -> Conditions | None:
-    """What samples `indices` of `seed` are told: compositions and space groups of the model of compositions.
-
-    None without such a model, and where compositions are to be `open`; `RecipeError` for anything but that and `first`.
+    D_guide is an early checkpoint (autoguidance, arXiv 2406.02507) or, without one, the conditioned diffuser itself
+    (classifier-free guidance, arXiv 2207.12598). Either runs without conditions.
     """
-    check_choice(RecipeError, ("first", "open"), compositions=compositions)
-    if generator.composer is None or compositions == "open":
-        return None
-    return generator.composer.sample([keyed_generator(seed, i, 5) for i in indices])
-
-
-def ladder_noise(generator: Generator, seed: int, indices: Sequence[int]) -> LadderNoise:
-    """The noise of samples `indices` of `seed`, at the scales τ of the schedule."""
     schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    return LadderNoise(schedule.tau, generator.autoencoder.selector, sample_generators(seed, indices))
+    diffuser = require(generator, generator.diffuser, NO_DIFFUSER)
+    plain = denoiser(diffuser, schedule, conditions)
+    if guidance is None:
+        guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
+    check_arguments(RecipeError, guidance=guidance)
+    if guidance == 1:
+        return plain, 1.0
+    if generator.guide is None and diffuser.config.conditions is not None:
+        return (plain if conditions is None else guided(plain, denoiser(diffuser, schedule), guidance)), guidance
+    return guided(plain, denoiser(require(generator, generator.guide, NO_GUIDE), schedule), guidance), guidance
 
 
 def steered(generator: Generator, denoise: Denoise, steering: Steering, record: SteeringRecord) -> Denoise:
@@ -446,29 +492,6 @@ def steered(generator: Generator, denoise: Denoise, steering: Steering, record: 
     autoencoder, schedule = generator.autoencoder, require(generator, generator.schedule, NO_DIFFUSER)
     rows = max(1, 8192 // len(autoencoder.decoder.tokens))  # a graph for the gradient takes more memory than a plain pass
     return Steered(denoise, autoencoder.decode, steering, schedule.tau * autoencoder.selector, record, rows)
-
-
-def guided_denoiser(
-    generator: Generator,
-    guidance: float | None = None,  # None: the recipe's
-    told: Conditions | None = None,
-) -> tuple[Denoise, float]:
-    """The diffuser's denoiser, guided where the weight is not 1, and that weight.
-
-    The guide is an early checkpoint (autoguidance, arXiv 2406.02507) or, without one, the diffuser itself where it is told
-    something (classifier-free guidance, arXiv 2207.12598). Either is told nothing.
-    """
-    schedule = require(generator, generator.schedule, NO_DIFFUSER)
-    diffuser = require(generator, generator.diffuser, NO_DIFFUSER)
-    plain = denoiser(diffuser, schedule, told)
-    if guidance is None:
-        guidance = 1.0 if generator.recipe.diffuser is None else generator.recipe.diffuser.guidance
-    check_arguments(RecipeError, guidance=guidance)
-    if guidance == 1:
-        return plain, 1.0
-    if generator.guide is None and diffuser.config.conditions is not None:
-        return (plain if told is None else guided(plain, denoiser(diffuser, schedule), guidance)), guidance
-    return guided(plain, denoiser(require(generator, generator.guide, NO_GUIDE), schedule), guidance), guidance
 
 # %% ../../nbs/api/generation/02_generator.ipynb #893ee32d
 def shipped() -> dict[str, Path]:

@@ -19,7 +19,7 @@ import torch
 from pymatgen.core import Composition, Element
 from scipy.stats import binomtest
 
-from ..arguments import POSITIVE, Interval, Whole, check_choice, check_options
+from ..arguments import POSITIVE, Between, Whole, check_choice, check_options
 from ..crystal import Crystal
 from ..errors import RecipeError, RepresentationError
 from ..model.conditions import SYSTEMS, crystal_systems
@@ -32,7 +32,7 @@ __all__ = ['SYMPREC', 'space_group_of', 'Request', 'read_parts', 'check_consiste
            'met_rates']
 
 # %% ../../nbs/api/generation/00_requests.ipynb #9d8662a0
-SYMPREC = 0.1  # Å, as for the groups that a conditioned diffuser was told
+SYMPREC = 0.1  # Å, as for the space groups that conditioned diffusers are trained with
 
 
 def _symbols(name: str, value: Any) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def _whole_counts(name: str, formula: str | Mapping[str, Any]) -> dict[str, int]
     return {symbol: round(found[symbol]) for symbol in _symbols(name, found)}
 
 
-def _pair(name: str, value: Any, kind: Whole | Interval) -> tuple[Any, Any]:
+def _pair(name: str, value: Any, kind: Whole | Between) -> tuple[Any, Any]:
     """A range (low, high); one number stands for both ends."""
     ends = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
     if len(ends) != 2 or any(end not in kind for end in ends) or ends[0] > ends[1]:
@@ -110,7 +110,7 @@ class Request:
             put("sizes", MappingProxyType(dict(sorted(sizes.items()))))
         if self.crystal_system is not None:
             check_choice(RecipeError, SYSTEMS, crystal_system=self.crystal_system)
-        check_options(RecipeError, {"space_group": Whole(1, 230), "phi": Interval(0, 1, "(]"), "e_above_hull": Interval()},
+        check_options(RecipeError, {"space_group": Whole(1, 230), "phi": Between(0, 1, "(]"), "e_above_hull": Between()},
                       space_group=self.space_group, phi=self.phi, e_above_hull=self.e_above_hull)
         check_consistent(self)
 

@@ -18,7 +18,7 @@ from pymatgen.core import Lattice, Structure
 from ..crystal import Crystal
 
 # %% auto #0
-__all__ = ['PAPER_TOLERANCE', 'SLACK', 'Tolerance', 'LatticeVectors', 'cell_parameters', 'ReducedCell', 'reduce_cell',
+__all__ = ['PAPER_TOLERANCE', 'ROUNDING', 'Tolerance', 'LatticeVectors', 'cell_parameters', 'ReducedCell', 'reduce_cell',
            'CellIndex']
 
 # %% ../../nbs/api/matching/01_matching.ipynb #6034b9a8
@@ -31,7 +31,7 @@ class Tolerance(NamedTuple):
 
 
 PAPER_TOLERANCE = Tolerance(0.2, 0.3, 5.0)  # duplicates in the paper (A); unique and novel samples
-SLACK = 1e-6  # our conditions are looser than the matcher's by this much, so that rounding rejects no match
+ROUNDING = 1e-6  # our conditions are looser than the matcher's by this much, so that rounding rejects no match
 _REMEMBERED = 512  # vectors kept with a lattice; a needle-shaped cell may need tens of thousands of another's
 
 
@@ -118,7 +118,7 @@ def _may_be_smaller(
     species, counts = np.unique(numbers, return_counts=True)
     if gcd(*counts.tolist()) == 1:
         return False
-    width = 2 * _SHIFT / np.linalg.norm(lattice, axis=1) * (1 + SLACK)
+    width = 2 * _SHIFT / np.linalg.norm(lattice, axis=1) * (1 + ROUNDING)
     groups = [frac[numbers == z] for z in species[np.argsort(counts, kind="stable")]]
     moves = groups[0][1:] - groups[0][0]
     for group in groups:

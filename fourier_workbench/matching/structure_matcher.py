@@ -22,7 +22,7 @@ from ..crystal import Crystal
 from ..errors import CorpusError
 from fourier_workbench.matching.reduced_cell import (
     PAPER_TOLERANCE,
-    SLACK,
+    ROUNDING,
     CellIndex,
     ReducedCell,
     Tolerance,
@@ -33,7 +33,7 @@ from fourier_workbench.matching.reduced_cell import (
 # %% ../../nbs/api/matching/01_matching.ipynb #2e88a387
 def similar_cells(one: ReducedCell, target: ReducedCell, tolerance: Tolerance) -> Int64[np.ndarray, "k 3 3"]:
     """Cells of the lattice of `one`, as integer rows in its own vectors, with lengths and angles close to those of `target`."""
-    stretch, turn = (1 + tolerance.ltol) * (1 + SLACK), np.deg2rad(tolerance.angle + SLACK)
+    stretch, turn = (1 + tolerance.ltol) * (1 + ROUNDING), np.deg2rad(tolerance.angle + ROUNDING)
     edges, angles = target.parameters
     integers, lengths, units, _ = one.vectors(edges.max() * stretch)
     ratio = lengths / edges[:, None]
@@ -71,7 +71,7 @@ def _means(cells: Float64[np.ndarray, "k 3 3"], target: ReducedCell, tolerance: 
         metrics[:, j, i] *= cosines[:, axis]
     skew = np.maximum(1 + 2 * cosines.prod(1) - np.square(cosines).sum(1), 1e-12)
     volumes = lengths.prod(1) * np.sqrt(skew)
-    reach = 2 * tolerance.stol * (volumes / len(target)) ** (1 / 3) * (1 + SLACK)
+    reach = 2 * tolerance.stol * (volumes / len(target)) ** (1 / 3) * (1 + ROUNDING)
     return _Means(metrics, np.square(reach), reach[:, None] * sines / (lengths * np.sqrt(skew)[:, None]))
 
 

@@ -64,20 +64,21 @@ class CompositionModel(nn.Module):
         """Of 1 … `max_count` atoms of an element."""
         return self.next_count(torch.cat([hidden, self.species(species)], -1))
 
-    def forward(self, told: Conditions) -> Float[Tensor, " B"]:
+    def forward(self, conditions: Conditions) -> Float[Tensor, " B"]:
         """Log probability of compositions and space groups, none of which may be left out."""
-        steps = torch.cat([self.group(told.space_group)[:, None], self.species(told.species) + self.count(told.counts)], 1)
+        atoms = self.species(conditions.species) + self.count(conditions.counts)
+        steps = torch.cat([self.group(conditions.space_group)[:, None], atoms], 1)
         hidden, _ = self.memory(steps)  # (B, 7, w): before each element, and before the end of six
-        total = self.group_frequency.log()[told.space_group - 1]
-        last = torch.zeros_like(told.space_group)
+        total = self.group_frequency.log()[conditions.space_group - 1]
+        last = torch.zeros_like(conditions.space_group)
         for slot in range(MAX_SLOTS + 1):
-            now = told.species[:, slot] if slot < MAX_SLOTS else torch.zeros_like(last)
-            going = torch.ones_like(last, dtype=torch.bool) if slot == 0 else told.species[:, slot - 1] > 0
+            now = conditions.species[:, slot] if slot < MAX_SLOTS else torch.zeros_like(last)
+            going = torch.ones_like(last, dtype=torch.bool) if slot == 0 else conditions.species[:, slot - 1] > 0
             logits = F.log_softmax(self.species_logits(hidden[:, slot], last, slot), -1)
             total = total + torch.where(going, logits.gather(1, now[:, None])[:, 0], 0.0)
             if slot < MAX_SLOTS:
                 counts = F.log_softmax(self.count_logits(hidden[:, slot], now), -1)
-                chosen = counts.gather(1, (told.counts[:, slot, None] - 1).clamp_min(0))[:, 0]
+                chosen = counts.gather(1, (conditions.counts[:, slot, None] - 1).clamp_min(0))[:, 0]
                 total, last = total + torch.where(now > 0, chosen, 0.0), now
         return total
 

@@ -96,8 +96,9 @@ class ConditionNetwork(nn.Module):
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
 
-    def forward(self, told: Conditions) -> Float[Tensor, "B T 2d"]:
-        slots = torch.cat([self.species(told.species), self.count(told.counts)], -1).flatten(1)
-        whole = [self.n_atoms(told.counts.sum(1)), self.crystal_system(told.crystal_system), self.space_group(told.space_group)]
+    def forward(self, conditions: Conditions) -> Float[Tensor, "B T 2d"]:
+        slots = torch.cat([self.species(conditions.species), self.count(conditions.counts)], -1).flatten(1)
+        whole = [self.n_atoms(conditions.counts.sum(1)), self.crystal_system(conditions.crystal_system),
+                 self.space_group(conditions.space_group)]
         with full_precision(slots):
             return self.layers(torch.cat([slots, *whole], -1)).unflatten(-1, (self.n_tokens, -1))

@@ -122,18 +122,18 @@ class DiffuserNetwork(Stack):
         if config.token_maps:
             self.proj_in = TokenMaps(n, d_ladder * (1 + config.self_conditioning), shape.d_model)
             self.proj_out = TokenMaps(n, shape.d_model, d_ladder, scale=0.1)
-        told = config.conditions
-        self.conditions = None if told is None else ConditionNetwork(told, n_special, shape.d_model)
+        conditions = config.conditions
+        self.conditions = None if conditions is None else ConditionNetwork(conditions, n_special, shape.d_model)
 
     def forward(
-        self, ladder: Float[Tensor, "B n 2d"], phi: Float[Tensor, " b"], told: Conditions | None = None
+        self, ladder: Float[Tensor, "B n 2d"], phi: Float[Tensor, " b"], conditions: Conditions | None = None
     ) -> Float[Tensor, "B n 2d"]:
         weights = bernstein(phi)
         n = self.config.n_ladder_tokens
         x = self.tokens.expand(len(ladder), -1, -1)
         x = torch.cat([x[:, :n] + self.proj_in(ladder), x[:, n:]], 1)
         if self.conditions is not None:
-            about = self.conditions(Conditions.nothing(len(ladder), ladder.device) if told is None else told)
+            about = self.conditions(Conditions.nothing(len(ladder), ladder.device) if conditions is None else conditions)
             x = torch.cat([x[:, : n + 1] + about, x[:, n + 1 :]], 1)
         for block, modulation in zip(self.blocks, self.modulations, strict=True):
             x = self.run_block(block, x, modulation(weights))
@@ -170,7 +170,7 @@ class Diffuser(nn.Module):
         c: Float[Tensor, "*b C"],  # the schedule's signal share
         s: Float[Tensor, "*b C"],  # the schedule's noise share
         previous: Complex64[Tensor, "B C"] | None = None,  # earlier estimate of μ, for self-conditioning; None is zero
-        told: Conditions | None = None,  # None: unconditional
+        conditions: Conditions | None = None,  # None: unconditional
     ) -> Prediction:
         """Estimates η̂ and μ̂ (paper 4.2; the skip form is ours)."""
         c, s = (share if share.dim() == 2 else share.unsqueeze(0) for share in (c, s))
@@ -179,7 +179,7 @@ class Diffuser(nn.Module):
         if self.config.self_conditioning:
             earlier = torch.zeros_like(x) if previous is None else previous * (self.selector / scale)
             inputs = torch.cat([inputs, to_real(earlier).unflatten(-1, (self.config.n_ladder_tokens, -1))], -1)
-        out = to_complex(self.network(inputs, phi, told).flatten(1)) * (self.tau * self.selector)
+        out = to_complex(self.network(inputs, phi, conditions).flatten(1)) * (self.tau * self.selector)
         kept = x * self.selector
         if self.config.output == "skip":
             return Prediction(s * kept + c * out, c * kept - s * out)

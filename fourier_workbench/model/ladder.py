@@ -52,7 +52,7 @@ class Ladder(nn.Module):
         return mean + noise * (self.log_sigma.exp() * self.selector).repeat_interleave(2)
 
     def penalty(self, mean: Float[Tensor, "B 2C"]) -> Float[Tensor, " B"]:
-        """L_μ = Σ |μ| e^−σ / C (paper E.1); C stays the initial number of channels while they are pruned."""
+        """L_μ = Σ |μ| e^−σ / C (paper E.1, eq. 4); C stays the initial number of channels while they are pruned."""
         modulus = torch.sqrt(mean.unflatten(-1, (-1, 2)).square().sum(-1) + 1e-12)
         return (modulus * (torch.exp(-self.log_sigma) * self.selector)).sum(-1) / len(self.mask)
 

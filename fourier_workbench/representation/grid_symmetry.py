@@ -23,12 +23,12 @@ from .basis import check_grid
 from .coefficients import snap
 
 # %% auto #0
-__all__ = ['Candidates', 'candidates', 'metric_strain', 'LatticeRotations', 'lattice_rotations', 'atom_operations',
-           'closed_groups', 'lattice_basis', 'delaunay', 'GridCell', 'grid_cell', 'GridSymmetry', 'check_strain',
-           'follow_atoms']
+__all__ = ['CandidateRotations', 'candidate_rotations', 'metric_strain', 'LatticeRotations', 'lattice_rotations',
+           'atom_operations', 'closed_groups', 'lattice_basis', 'delaunay', 'GridCell', 'grid_cell', 'GridSymmetry',
+           'check_strain', 'follow_atoms']
 
 # %% ../../nbs/api/representation/04_grid_symmetry.ipynb #555c3f92
-class Candidates(NamedTuple):
+class CandidateRotations(NamedTuple):
     """Matrices W that may be rotations of a reduced cell."""
 
     matrices: Int64[Tensor, "N 3 3"]
@@ -38,7 +38,7 @@ class Candidates(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def candidates(device: torch.device) -> Candidates:
+def candidate_rotations(device: torch.device) -> CandidateRotations:
     """All integer matrices of finite order with entries −1, 0, 1 and determinant ±1."""
     vectors = np.array(list(product((-1, 0, 1), repeat=3)))
     every = vectors[np.array(list(product(range(27), repeat=3)))].transpose(0, 2, 1)
@@ -56,7 +56,7 @@ def candidates(device: torch.device) -> Candidates:
         after = (one @ matrices).reshape(-1, 9)
         products[k] = np.where((np.abs(after) <= 1).all(1), place[(np.clip(after, -1, 1) + 1) @ weights], -1)
     columns = ((matrices + 1) * np.array([[9], [3], [1]])).sum(1)
-    return Candidates(*(torch.from_numpy(part).to(device) for part in (matrices, columns, vectors, products)))
+    return CandidateRotations(*(torch.from_numpy(part).to(device) for part in (matrices, columns, vectors, products)))
 
 # %% ../../nbs/api/representation/04_grid_symmetry.ipynb #68ee74f7
 def metric_strain(metric: Float64[Tensor, "*b 3 3"], other: Float64[Tensor, "*b 3 3"]) -> Float64[Tensor, "*b"]:
@@ -83,7 +83,7 @@ def lattice_rotations(
     max_strain: float,
 ) -> LatticeRotations:
     """Candidates W whose WᵀGW lies within `max_strain` of G."""
-    known = candidates(metric.device)
+    known = candidate_rotations(metric.device)
     length = ((known.vectors.double() @ metric) * known.vectors).sum(-1).log()
     allowed = (length[:, None] - metric.diagonal(dim1=1, dim2=2).log()[:, :, None]).abs() <= 2 * max_strain + 1e-9
     fits = allowed[:, 0][:, known.columns[:, 0]] & allowed[:, 1][:, known.columns[:, 1]] & allowed[:, 2][:, known.columns[:, 2]]
@@ -108,7 +108,7 @@ def atom_operations(
     grid: int,
 ) -> tuple[Int64[Tensor, " k"], Int64[Tensor, "k 3"]]:
     """Row of `near` and translation in nodes of every operation that maps the nodes of each species onto themselves."""
-    matrices, place = candidates(nodes.device).matrices, torch.tensor([grid**2, grid, 1], device=nodes.device)
+    matrices, place = candidate_rotations(nodes.device).matrices, torch.tensor([grid**2, grid, 1], device=nodes.device)
     owner, start = _rows(counts)[0], counts.cumsum(0) - counts
     element = torch.zeros(len(counts), grid**3, dtype=torch.uint8, device=nodes.device)
     element[owner, nodes @ place] = numbers.to(torch.uint8)
@@ -137,7 +137,7 @@ def closed_groups(
     n: int,  # crystals
 ) -> Bool[Tensor, " P"]:
     """Rotations that remain when each crystal's set is made a group by dropping the most strained ones."""
-    products = candidates(near.crystal.device).products
+    products = candidate_rotations(near.crystal.device).products
     keep = torch.ones_like(near.crystal, dtype=torch.bool)
     member = torch.zeros(n, len(products), dtype=torch.bool, device=keep.device)
     member[near.crystal, near.rotation] = True
@@ -309,7 +309,7 @@ def _follow(crystals: Sequence[Crystal], grid: int, max_strain: float, device: t
     given, implied = (change @ part @ change.mT for part in (metric, mean))
     followed = (_power(implied, 0.5) @ _power(given, -0.5) @ change @ lattice).cpu().numpy()
     row, shifts = row[kept[row]], shift[kept[row]].cpu().numpy()
-    rotations = candidates(device).matrices[near.rotation[row]].cpu().numpy()
+    rotations = candidate_rotations(device).matrices[near.rotation[row]].cpu().numpy()
     first = torch.searchsorted(near.crystal[row], torch.arange(n + 1, device=device)).tolist()
     found = []
     for i, (crystal, cell, strain) in enumerate(zip(crystals, cells, metric_strain(metric, mean).tolist(), strict=True)):

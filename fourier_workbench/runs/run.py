@@ -31,7 +31,8 @@ from ..training.trainer import same_training
 
 # %% auto #0
 __all__ = ['LIVE', 'ENDED', 'LAUNCHER', 'State', 'STAGES', 'RunStatus', 'tail', 'read_status', 'srun_command',
-           'require_no_process', 'launch', 'Run']
+           'require_no_process', 'launch', 'read_recipe', 'read_metrics', 'plan_run', 'stage_to_extend', 'add_steps',
+           'Run']
 
 # %% ../../nbs/api/runs/01_background_runs.ipynb #8653d209
 LIVE = ("starting", "running", "paused")
@@ -121,10 +122,82 @@ def launch(directory: Path) -> None:
     write_json(directory / "worker.json", about)
     process.returncode = 0  # nobody waits for it here, and Popen must not warn that it still runs
 
-# %% ../../nbs/api/runs/01_background_runs.ipynb #7c755c7b
+# %% ../../nbs/api/runs/01_background_runs.ipynb #8983a641
 STAGES = ("autoencoder", "diffuser", "fine_tune", "composition")
 
 
+def read_recipe(directory: Path) -> Recipe:
+    """The recipe that is trained in `directory`."""
+    for name in ("run.json", "config.json"):
+        if content := read_json(directory / name).get("recipe"):
+            return Recipe.from_json(json.dumps(content))
+    raise RunError(f"{directory} holds no run (no run.json, no config.json); give a run directory")
+
+
+def read_metrics(directory: Path) -> pd.DataFrame:
+    """One row per logged step; columns as logged (`stage`, `step`, `time`, `loss`, …); empty before the first."""
+    path, rows = directory / "metrics.jsonl", []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the last line may be half written
+        if isinstance(row, dict):
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+# %% ../../nbs/api/runs/01_background_runs.ipynb #f44fce19
+def plan_run(
+    directory: Path, recipe: Recipe,
+    corpus: Any,  # a prepared `Corpus` or its directory
+    devices: int | None = None, nodes: int = 1,
+) -> None:
+    """Write what is to be trained into `directory`; raises `RunError`, before anything is written, where that cannot be."""
+    path = Path(getattr(corpus, "path", corpus)).resolve()
+    if not path.is_dir():
+        raise RunError(f"no prepared corpus at {path}; make one with `fwb prepare SOURCE {path.name}`")
+    check_options(RunError, devices=devices)
+    check_arguments(RunError, nodes=nodes)
+    if directory.exists() and not directory.is_dir():
+        raise RunError(f"{directory} is a file; give a directory for the run")
+    if nodes > 1:
+        srun_command(nodes, devices or 1)
+    plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path), "devices": devices, "nodes": nodes}
+    before = read_json(directory / "run.json") or read_json(directory / "config.json")
+    if before and not same_training(before.get("recipe") or {}, plan["recipe"]):
+        raise RunError(f"{directory} holds a run of another recipe; give another directory, or remove it first")
+    if before.get("corpus") not in (None, plan["corpus"]) and "run.json" in os.listdir(directory):
+        raise RunError(f"{directory} was trained on {before['corpus']}; give another directory for this corpus")
+    require_no_process(directory)
+    run_directory(directory, recipe)
+    write_json(directory / "run.json", plan)
+
+# %% ../../nbs/api/runs/01_background_runs.ipynb #3992b857
+def stage_to_extend(
+    directory: Path,
+    stage: str | None = None,  # must be the one the run is in
+) -> str:
+    """The stage that a run is in, which alone can be extended."""
+    recipe, current = read_recipe(directory), read_status(directory).stage
+    begun = [s for s in STAGES if s == current or (directory / "checkpoints" / s / "latest.json").is_file()]
+    here = begun[-1] if begun else STAGES[0]
+    if getattr(recipe, stage or here, None) is None:
+        raise RunError(f"the recipe has no stage {stage or here!r}; give one of {', '.join(STAGES)} that it has")
+    if stage not in (None, here):
+        raise RunError(f"the run in {directory} is in {here}, only that can be extended; start another run for {stage}")
+    if not (directory / "run.json").is_file():
+        raise RunError(f"{directory} was not started by Run.start; call Run.start with its recipe and corpus")
+    return here
+
+
+def add_steps(directory: Path, stage: str, steps: int) -> None:
+    """Lengthen a stage in the recipe of a run, and in its checkpoints, which would not be taken for this run otherwise."""
+    recipe = read_recipe(directory)
+    longer = override(recipe, **{f"{stage}__steps": getattr(recipe, stage).steps + steps})
+    for path in [directory / "run.json", *directory.glob("checkpoints/*/latest*.json")]:
+        write_json(path, {**read_json(path), "recipe": json.loads(longer.to_json())})
+
+# %% ../../nbs/api/runs/01_background_runs.ipynb #7c755c7b
 class Run:
     """A training run in a process of its own, which survives the one that started it.
 
@@ -146,24 +219,7 @@ class Run:
         """Print what the recipe will cost, start training all its stages, and return at once."""
         run = cls(directory)
         recipe = get_recipe(recipe) if isinstance(recipe, (str, Path)) else recipe
-        path = Path(getattr(corpus, "path", corpus)).resolve()
-        if not path.is_dir():
-            raise RunError(f"no prepared corpus at {path}; make one with `fwb prepare SOURCE {path.name}`")
-        check_options(RunError, devices=devices)
-        check_arguments(RunError, nodes=nodes)
-        if run.directory.exists() and not run.directory.is_dir():
-            raise RunError(f"{run.directory} is a file; give a directory for the run")
-        if nodes > 1:
-            srun_command(nodes, devices or 1)  # refuse before anything is written
-        plan = {"recipe": json.loads(recipe.to_json()), "corpus": str(path), "devices": devices, "nodes": nodes}
-        before = read_json(run.directory / "run.json") or read_json(run.directory / "config.json")
-        if before and not same_training(before.get("recipe") or {}, plan["recipe"]):
-            raise RunError(f"{run.directory} holds a run of another recipe; give another directory, or remove it first")
-        if before.get("corpus") not in (None, plan["corpus"]) and "run.json" in os.listdir(run.directory):
-            raise RunError(f"{run.directory} was trained on {before['corpus']}; give another directory for this corpus")
-        require_no_process(run.directory)
-        run_directory(run.directory, recipe)
-        write_json(run.directory / "run.json", plan)
+        plan_run(run.directory, recipe, corpus, devices, nodes)
         print_cost(recipe, (devices or layout(batch=recipe.smallest_batch).devices) * nodes)
         launch(run.directory)
         return run
@@ -192,22 +248,11 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The recipe that is trained."""
-        for name in ("run.json", "config.json"):
-            if content := read_json(self.directory / name).get("recipe"):
-                return Recipe.from_json(json.dumps(content))
-        raise RunError(f"{self.directory} holds no run (no run.json, no config.json); give a run directory")
+        return read_recipe(self.directory)
 
     def metrics(self) -> pd.DataFrame:
         """One row per logged step; columns as logged (`stage`, `step`, `time`, `loss`, …); empty before the first."""
-        path, rows = self.directory / "metrics.jsonl", []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # the last line may be half written
-            if isinstance(row, dict):
-                rows.append(row)
-        return pd.DataFrame(rows)
+        return read_metrics(self.directory)
 
     def log(self, lines: int = 20) -> str:
         """The last lines the process printed."""
@@ -258,22 +303,11 @@ class Run:
         timeout: float = 300.0,  # seconds for a live run to stop first
     ) -> None:
         """Train for `steps` more from the checkpoint on."""
-        status, recipe = self.status, self.recipe
-        begun = [s for s in STAGES if s == status.stage or (self.directory / "checkpoints" / s / "latest.json").is_file()]
-        here = begun[-1] if begun else STAGES[0]
-        part = getattr(recipe, stage or here, None)
         check_arguments(RunError, steps=steps)
-        if part is None:
-            raise RunError(f"the recipe has no stage {stage or here!r}; give one of {', '.join(STAGES)} that it has")
-        if stage not in (None, here):
-            raise RunError(f"the run in {self.directory} is in {here}, only that can be extended; start another run for {stage}")
-        if not (self.directory / "run.json").is_file():
-            raise RunError(f"{self.directory} was not started by Run.start; call Run.start with its recipe and corpus")
-        if status.state in LIVE:
+        here = stage_to_extend(self.directory, stage)
+        if self.status.state in LIVE:
             self.stop()
             if self.wait(timeout).state in LIVE:
                 raise RunError(f"the run in {self.directory} did not stop within {timeout:.0f} s; extend it when it has")
-        longer = json.loads(override(recipe, **{f"{here}__steps": part.steps + steps}).to_json())
-        for path in [self.directory / "run.json", *self.directory.glob("checkpoints/*/latest*.json")]:
-            write_json(path, {**read_json(path), "recipe": longer})
+        add_steps(self.directory, here, steps)
         launch(self.directory)

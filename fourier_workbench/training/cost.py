@@ -122,13 +122,13 @@ def diffuser_cost(config: DiffuserConfig, *, half_precision: bool = False, check
     special = n + (config.conditions is not None)
     tokens = special + _token_count(config.scratch_bpd, config.scratch_truncation, config.scratch_tokens)
     stack = _stack(shape, shape.n_layers, tokens, special, 3, half_precision, checkpointing)
-    told, told_forward = _condition_cost(config.conditions, special, d)
+    conditions, condition_forward = _condition_cost(config.conditions, special, d)
     enter = _linear(rung * (1 + config.self_conditioning), d) if config.token_maps else (0, 0.0)
     leave = _linear(d, rung)
     maps = n if config.token_maps else 1
-    parameters = stack.parameters + tokens * 2 * d + 2 * d + maps * leave[0] + n * enter[0] + told
-    forward = stack.forward + n * (enter[1] + leave[1]) + told_forward
-    backward = stack.backward + n * (enter[1] + 2 * leave[1]) + 2 * told_forward  # the noisy ladder itself needs no gradient
+    parameters = stack.parameters + tokens * 2 * d + 2 * d + maps * leave[0] + n * enter[0] + conditions
+    forward = stack.forward + n * (enter[1] + leave[1]) + condition_forward
+    backward = stack.backward + n * (enter[1] + 2 * leave[1]) + 2 * condition_forward  # the noisy ladder itself needs no gradient
     kept = stack.activations + 8 * d * tokens + 8 * n * (3 * d + 4 * rung)
     return NetworkCost(parameters, forward, backward, kept, stack.operations + 60)
 

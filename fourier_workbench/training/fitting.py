@@ -37,7 +37,7 @@ from .known import training_conditions
 from .machines import installed_memory
 from .monitor import Monitor
 from .stages import AutoencoderTraining, CompositionTraining, DiffuserTraining
-from .trainer import Stage, Trainer
+from .trainer import Trainer, TrainingStage
 
 # %% ../../nbs/api/training/07_fit.ipynb #10ea2e5b
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -83,12 +83,12 @@ def training_crystals(
 
 
 def conditions_of(recipe: Recipe, corpus: Any, keep: Callable[[Any], bool] | None = None) -> Conditions | None:
-    """What a conditioned diffuser can be told of the training crystals; None for one that is told nothing."""
-    told = None if recipe.diffuser is None else recipe.diffuser.model.conditions
-    if told is None:
+    """Conditions of the training crystals; None for an unconditional diffuser."""
+    conditions = None if recipe.diffuser is None else recipe.diffuser.model.conditions
+    if conditions is None:
         return None
     samples = training_samples(corpus)
-    return training_conditions([sample for sample in samples if keep is None or keep(sample)], told.max_count)
+    return training_conditions([sample for sample in samples if keep is None or keep(sample)], conditions.max_count)
 
 
 def run_directory(directory: Path | str, recipe: Recipe) -> RunDirectory:
@@ -111,7 +111,7 @@ def fit_autoencoder(
     *,
     fabric: Fabric | None = None,  # default: one process, on a GPU where there is one
     progress: bool = True,  # show a progress bar
-    callback: Callable[[Stage, int], None] | None = None,  # called after each step
+    callback: Callable[[TrainingStage, int], None] | None = None,  # called after each step
 ) -> Autoencoder | None:
     """Train stage one in this process (paper 5.1); None when it was stopped.
 
@@ -130,7 +130,7 @@ def fit_diffuser(
     recipe: Recipe,
     corpus: Any,  # as for `fit_autoencoder`, like all that follow
     directory: Path | str, *, fabric: Fabric | None = None, progress: bool = True,
-    callback: Callable[[Stage, int], None] | None = None,
+    callback: Callable[[TrainingStage, int], None] | None = None,
 ) -> tuple[Diffuser, InformationMatchedSchedule] | None:
     """Train stage two, and fine-tune where the recipe does, on the autoencoder in `directory` (paper 5.2).
 
@@ -156,7 +156,7 @@ def fine_tune(
     recipe: Recipe, corpus: Any, directory: Path | str, *,
     start: Path | str | None = None,  # run whose models are fine-tuned; default: `directory` itself
     keep: Callable[[Any], bool] | None = None,  # samples to fine-tune on; default: those at most `e_hull_max` above the hull
-    fabric: Fabric | None = None, progress: bool = True, callback: Callable[[Stage, int], None] | None = None,
+    fabric: Fabric | None = None, progress: bool = True, callback: Callable[[TrainingStage, int], None] | None = None,
 ) -> tuple[Diffuser, InformationMatchedSchedule] | None:
     """Fine-tune a trained diffuser on the metastable training crystals alone (paper 5.2); None when it was stopped.
 
@@ -185,7 +185,7 @@ def fine_tune(
 # %% ../../nbs/api/training/07_fit.ipynb #f800e39c
 def fit_composition(
     recipe: Recipe, corpus: Any, directory: Path | str, *, fabric: Fabric | None = None, progress: bool = True,
-    callback: Callable[[Stage, int], None] | None = None,
+    callback: Callable[[TrainingStage, int], None] | None = None,
 ) -> CompositionModel | None:
     """Train the model of compositions that a conditioned generator asks for (ours); None when it was stopped.
 
@@ -227,7 +227,7 @@ def fit(
     devices: int | None = 1,  # processes on each node, which share every batch; None: see `layout`
     nodes: int | None = None,
     progress: bool = True,  # print the cost, show a progress bar
-    callback: Callable[[Stage, int], None] | None = None,  # called after each step; with one process only
+    callback: Callable[[TrainingStage, int], None] | None = None,  # called after each step; with one process only
 ) -> bool:
     """Train all stages of a recipe; False when it was stopped. Raises as `fit_autoencoder`."""
     plan = layout(devices, nodes, recipe.smallest_batch)

@@ -34,7 +34,7 @@ def known_conditions(
         z, n = np.unique(crystal.numbers, return_counts=True)
         if len(z) > MAX_SLOTS or n.max() > max_count:
             raise RecipeError(f"{crystal.formula} has {n.max()} atoms of one species and {len(z)} species; at most {max_count} "
-                              f"and {MAX_SLOTS} can be told: raise max_count, or prepare the corpus with fewer sites")
+                              f"and {MAX_SLOTS} are taken: raise max_count, or prepare the corpus with fewer sites")
         known.species[i, : len(z)], known.counts[i, : len(z)] = torch.from_numpy(z), torch.from_numpy(n)
     known.space_group[:] = torch.tensor([1 if found is None else found[0] for found in find_space_groups(crystals)])
     return known._replace(crystal_system=crystal_systems(known.space_group))

@@ -53,20 +53,20 @@ def autoencoder_loss(
     noise: Float[Tensor, "B 2C"] | None,  # ε of the ladder; None for none
     progress: float = 1.0,  # share of the training that is done; moves the ramp of λ_μ
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor], DecodedTokens]:
-    """Loss of a batch, its parts (detached), and the decoded tokens (paper 5.1, F)."""
+    """Loss of a batch, its parts (detached), and the decoded tokens (paper 5.1, F; eq. 1, 2, 4)."""
     mean = model.encode_tokens(lattice, species, coefficients)
     out = model.decode_tokens(mean if noise is None else model.ladder.sample(mean, noise))
     squared = torch.view_as_real(out.coefficients - coefficients).square().sum(-1)
     weights = mode_weights(squared.shape[-1], len(model.basis)).to(squared.device)
     zero = 0 if model.config.tokens == "half" else model.basis.zero
-    four, zero_mode = (squared * weights).sum(-1).mean(-1), squared[..., zero].mean(-1)
+    four, zero_mode = (squared * weights).sum(-1).mean(-1), squared[..., zero].mean(-1)  # eq. 1
     ce = F.cross_entropy(out.species_logits.flatten(0, 1), species.flatten())
     lat, joint = lattice_error(out.lattice - lattice, model.lattice_std, loss.lattice_form), loss.lattice_form == "joint"
     weight = loss.lattice_at(progress)
-    rec = torch.sqrt(four + loss.zero_mode_weight * zero_mode + (weight * lat if joint else 0) + 1e-12).mean()
+    rec = torch.sqrt(four + loss.zero_mode_weight * zero_mode + (weight * lat if joint else 0) + 1e-12).mean()  # eq. 2
     rec = rec if joint else rec + weight * lat.mean()
     regulariser = model.ladder.penalty if loss.penalty == "ratio" else model.ladder.divergence
-    penalty = regulariser(mean).mean()
+    penalty = regulariser(mean).mean()  # eq. 4
     total = loss.species_weight * ce + rec + loss.penalty_at(progress) * penalty
     parts = {
         "loss": total, "reconstruction": rec, "four_mse": four.mean(),

@@ -212,12 +212,12 @@ class DiffuserTraining(OptimisedModel):
         mean = self.latents.at(index, epoch)
         c, s = self.schedule.coefficients(phi)
         x = c * mean + s * noise
-        told = self.told(step, index)
+        conditions = self.conditions(step, index)
         previous = None
         if self.stage.model.self_conditioning and step % 2 == 0:  # every other step a first estimate conditions the second
             with torch.no_grad():
-                previous = self.network(x, phi, c, s, None, told).mean
-        estimate = self.network(x, phi, c, s, previous, told)
+                previous = self.network(x, phi, c, s, None, conditions).mean
+        estimate = self.network(x, phi, c, s, previous, conditions)
         tau, on = self.model.tau, self.model.selector
         loss = rmse = noise_rmse(estimate.noise, noise, tau, on)
         if self.stage.target == "velocity":
@@ -236,12 +236,13 @@ class DiffuserTraining(OptimisedModel):
                 buffer.copy_(self.latents.tau)
             self.scaled = True
 
-    def told(self, step: int, index: Int64[Tensor, " b"]) -> Conditions | None:
+    def conditions(self, step: int, index: Int64[Tensor, " b"]) -> Conditions | None:
         """Conditions of the crystals at `index`: all dropped for some, single ones for others."""
         if self.known is None:
             return None
         u = keyed_integers(1 << 24, index.cpu(), 4, seed=self.seed, epoch=step, stream=4) / (1 << 24)
-        composition, system, group = ((u[:, 0, None] >= self.stage.untold) & (u[:, 1:] >= self.stage.untold_part)).unbind(1)
+        kept = (u[:, 0, None] >= self.stage.condition_dropout) & (u[:, 1:] >= self.stage.part_dropout)
+        composition, system, group = kept.unbind(1)
         return self.known.at(index.cpu()).keep(composition, system, group).to(self.fabric.device)
 
     def sample_noise(self, step: int, n: int) -> tuple[Tensor, Tensor]:

@@ -30,8 +30,8 @@ from ..model.execution import ExecutionConfig
 from .losses import PHI_EDGES
 
 # %% auto #0
-__all__ = ['FIRST_SAVE', 'BatchOrder', 'Stage', 'same_training', 'Checkpointer', 'with_roots', 'MetricLogger', 'stop_on_sigterm',
-           'RunControl', 'Trainer']
+__all__ = ['FIRST_SAVE', 'BatchOrder', 'TrainingStage', 'same_training', 'Checkpointer', 'with_roots', 'MetricLogger',
+           'stop_on_sigterm', 'RunControl', 'Trainer']
 
 # %% ../../nbs/api/training/04_trainer.ipynb #9bef41f7
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -56,7 +56,7 @@ class BatchOrder:
         return self._order[place * self.size : (place + 1) * self.size], epoch
 
 # %% ../../nbs/api/training/04_trainer.ipynb #7fe1f894
-class Stage(Protocol):
+class TrainingStage(Protocol):
     """What the loop needs of a stage."""
 
     name: str
@@ -89,7 +89,7 @@ class Checkpointer:
     """Writes a stage's state to `checkpoints/STAGE/latest`, and restores it."""
 
     def __init__(
-        self, directory: RunDirectory, stage: Stage,
+        self, directory: RunDirectory, stage: TrainingStage,
         about: dict[str, Any],  # what a resumed run must agree on: recipe and corpus
         more: Callable[[], dict[str, Any]] = dict,  # JSON to keep beside the stage's own
     ):
@@ -150,7 +150,7 @@ def with_roots(mean: dict[str, float]) -> dict[str, Any]:
 class MetricLogger:
     """Averages the values of `every` steps into a line of metrics.jsonl."""
 
-    def __init__(self, directory: RunDirectory, stage: Stage, every: int = 20):
+    def __init__(self, directory: RunDirectory, stage: TrainingStage, every: int = 20):
         self.directory, self.stage, self.every = directory, stage, every
         self.sums: dict[str, Any] = {}
         self.count, self.start = 0, time.perf_counter()
@@ -214,7 +214,7 @@ def stop_on_sigterm(directory: RunDirectory) -> Iterator[None]:
 class RunControl:
     """Writes status.json and carries out the commands of control.json."""
 
-    def __init__(self, directory: RunDirectory, stage: Stage):
+    def __init__(self, directory: RunDirectory, stage: TrainingStage):
         self.directory, self.stage = directory, stage
         self.rate: float | None = None  # steps per second, once known; the same in every process
 
@@ -254,13 +254,13 @@ class Trainer:
     """Runs a stage in a run directory."""
 
     def __init__(
-        self, stage: Stage, directory: RunDirectory,
+        self, stage: TrainingStage, directory: RunDirectory,
         about: dict[str, Any],  # what a resumed run must agree on: recipe and corpus
         *,
         log_every: int = 20,  # steps
         save_every: float = 60.0,  # seconds between checkpoints; the first ones come sooner
         progress: bool = True,  # show a progress bar
-        callback: Callable[[Stage, int], None] | None = None,  # called after each step
+        callback: Callable[[TrainingStage, int], None] | None = None,  # called after each step
     ):
         self.stage, self.directory = stage, directory
         self.save_every, self.progress, self.callback = save_every, progress, callback

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...cif import DeclaredFormula, contradicts, formula_counts, formula_of
+from ...cif import DeclaredFormula, contradicts, formula_counts, sorted_formula
 from ...crystal import Crystal
 from ..packed import DENOMINATOR
 from fourier_workbench.data.sources.base import (
@@ -53,7 +53,7 @@ def check_declared(entry: dict, numbers: Any) -> None:
     counts = formula_counts(text) if isinstance(text, str) else None
     read = np.asarray(numbers)
     if (n is not None and n != len(read)) or (counts and contradicts(DeclaredFormula(str(text), counts), read)):
-        raise CrystalError(f"the entry declares {text or ''} with {n} sites, but its atoms are {formula_of(read)}; check its "
+        raise CrystalError(f"the entry declares {text or ''} with {n} sites, but its atoms are {sorted_formula(read)}; check its "
                            "sites", "formula_mismatch")
 
 

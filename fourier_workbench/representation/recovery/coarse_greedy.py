@@ -21,7 +21,7 @@ from .nodes import Watch
 
 # %% ../../../nbs/api/representation/recovery/11_closed_form_and_greedy.ipynb #dcaa2ce2
 @dataclass(frozen=True)
-class _Tables:
+class _GreedyGrid:
     """Kernels of an atom and of a line of coarse points, for `points`³ coarse nodes, `step` fine nodes apart."""
 
     grid: int
@@ -37,7 +37,7 @@ class _Tables:
 
 
 @lru_cache(maxsize=16)
-def _tables(modes: int, bpd: int, grid: int, device: torch.device) -> _Tables:
+def _greedy_grid(modes: int, bpd: int, grid: int, device: torch.device) -> _GreedyGrid:
     """Tables for the lowest `modes` of `bpd` per axis, on the fewest points that divide the grid and hold them."""
     points = next(p for p in range(modes + 1, grid + 1) if grid % p == 0)
     step, reach = grid // points, grid // points // 2 + 1
@@ -53,13 +53,13 @@ def _tables(modes: int, bpd: int, grid: int, device: torch.device) -> _Tables:
         shift = ((at.T[:, None] + ring[:, None]) % points - at.T[:, None]) * place[:, None, None]
         lines = (torch.arange(points**3) + shift).flatten(0, 1).T.contiguous()
     synthesis = _synthesis_tables(modes, bpd, at, device)
-    return _Tables(grid, points, step, *synthesis, seen.float(), lines, inner.float(), at.T * step - reach)
+    return _GreedyGrid(grid, points, step, *synthesis, seen.float(), lines, inner.float(), at.T * step - reach)
 
 
 def _synthesis_tables(
     modes: int, bpd: int, at: Int64[Tensor, "p3 3"], device: torch.device
 ) -> tuple[Int64[Tensor, "2 H"], Float32[Tensor, "2 h H"], Int64[Tensor, " p3"]]:
-    """`parts`, `waves` and `order` of `_Tables`, for coarse nodes `at`."""
+    """`parts`, `waves` and `order` of `_GreedyGrid`, for coarse nodes `at`."""
     points = int(at.max()) + 1
     with torch.device(device):
         j = torch.arange(modes) - modes // 2
@@ -77,7 +77,7 @@ def _synthesis_tables(
     return parts, waves.float(), order
 
 
-def _coarse_density(alpha: Complex64[Tensor, "T M"], t: _Tables) -> Float32[Tensor, "p p p T"]:
+def _coarse_density(alpha: Complex64[Tensor, "T M"], t: _GreedyGrid) -> Float32[Tensor, "p p p T"]:
     """Density on the coarse nodes, of half of the modes; tasks in the last dimension."""
     out, p = [], t.points
     for some in torch.view_as_real(alpha).flatten(1).split(256):  # few enough for a cache
@@ -96,7 +96,7 @@ def _take_atoms(
     left[..., :m].addcmul_(xy.unsqueeze(2), f[:, 2], value=sign)
 
 
-def _pick_coarse(left: Float32[Tensor, "p p p m"], t: _Tables) -> Int64[Tensor, "3 m"]:
+def _pick_coarse(left: Float32[Tensor, "p p p m"], t: _GreedyGrid) -> Int64[Tensor, "3 m"]:
     """Highest fine node on each of the three lines through the highest coarse node."""
     p, m = t.points, left.shape[3]
     column = left.amax(2).view(p * p, m).max(0).indices
@@ -125,7 +125,7 @@ def coarse_greedy(
 ) -> Int64[Tensor, "T n 3"]:
     """Nodes by greedy removal on a coarse grid (paper G, stage 2), padded with zeros to the largest task."""
     modes = min(modes or basis.bpd, basis.bpd)
-    t, sizes = _tables(modes, basis.bpd, grid, alpha.device), counts.cpu().numpy()
+    t, sizes = _greedy_grid(modes, basis.bpd, grid, alpha.device), counts.cpu().numpy()
     left = _coarse_density(alpha, t)
     least = enough * _norms(left).clamp_min(1e-6)
     nodes = torch.zeros(int(sizes[0]) if len(sizes) else 0, 3, len(sizes), dtype=torch.int64, device=alpha.device)
@@ -144,13 +144,13 @@ def coarse_greedy(
         left = left.flatten(0, 2).index_select(1, open_).view(*left.shape[:3], -1)  # quick in two dimensions
         where, least, sizes = where[open_], least[open_], sizes[open_.cpu().numpy()]
         atoms = nodes.index_select(2, where)
-        _pick_again(left, atoms, sizes, t, None if watch is None else (where, watch))
+        _repick_once(left, atoms, sizes, t, None if watch is None else (where, watch))
         nodes.index_copy_(2, where, atoms)
     return nodes.movedim(2, 0)
 
 
-def _pick_again(
-    left: Float32[Tensor, "p p p T"], nodes: Int64[Tensor, "n 3 T"], sizes: Int64[np.ndarray, " T"], t: _Tables,
+def _repick_once(
+    left: Float32[Tensor, "p p p T"], nodes: Int64[Tensor, "n 3 T"], sizes: Int64[np.ndarray, " T"], t: _GreedyGrid,
     watched: tuple[Int64[Tensor, " T"], Watch] | None,
 ) -> None:
     """Put each atom back and pick it again, in turn; in place."""

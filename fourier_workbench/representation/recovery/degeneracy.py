@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SLACK', 'is_degenerate', 'sliding_combs', 'place_combs']
+__all__ = ['SINGULAR', 'is_degenerate', 'sliding_combs', 'place_combs']
 
 # %% ../../../nbs/api/representation/recovery/16_recover.ipynb #125348a8
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .collinear import directions
 from .gauss_newton import stiffness
 
 # %% ../../../nbs/api/representation/recovery/16_recover.ipynb #536f4d12
-SLACK = 1e-11  # smallest over largest eigenvalue of the Gram matrix below which atoms slide
+SINGULAR = 1e-11  # smallest over largest eigenvalue of the Gram matrix below which atoms slide
 
 
 def _jacobian_gram(
@@ -87,7 +87,7 @@ def is_degenerate(
     many = many[_may_slide(nodes[many], counts[many], basis, grid)]
     if basis.truncation != "cubic":
         for i in many.tolist():
-            out[i] = (stiffness(nodes[i : i + 1, : int(counts[i])], basis, grid)[0] ** 2) < SLACK
+            out[i] = (stiffness(nodes[i : i + 1, : int(counts[i])], basis, grid)[0] ** 2) < SINGULAR
         return out
     many = many[torch.argsort(counts[many], descending=True, stable=True)]
     while len(many):
@@ -99,7 +99,7 @@ def is_degenerate(
         doubtful = torch.nonzero((failed > 0) | ~(pivot > 1e-6)).flatten()
         if len(doubtful):
             values = torch.linalg.eigvalsh(gram[doubtful])
-            out[part[doubtful]] = values[:, 0] < SLACK * values[:, -1]
+            out[part[doubtful]] = values[:, 0] < SINGULAR * values[:, -1]
     return out
 
 # %% ../../../nbs/api/representation/recovery/16_recover.ipynb #322b7510

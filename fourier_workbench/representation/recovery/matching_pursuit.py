@@ -20,7 +20,7 @@ __all__ = ['matching_pursuit']
 
 # %% ../../../nbs/api/representation/recovery/13_matching_pursuit.ipynb #6e6065b5
 @dataclass(frozen=True)
-class _Coarse:
+class _PursuitGrid:
     """A coarse grid of `points`³ nodes, `step` fine nodes apart, and the kernels between the two grids."""
 
     grid: int
@@ -30,7 +30,7 @@ class _Coarse:
     inner: Float32[Tensor, "points width points"]  # values at the fine nodes around a coarse node, from those at coarse nodes
 
 
-def _coarse(basis: FourierBasis, grid: int, device: torch.device) -> _Coarse:
+def _pursuit_grid(basis: FourierBasis, grid: int, device: torch.device) -> _PursuitGrid:
     """Tables for the fewest points that divide the grid and leave every peak close to one of them."""
     points = next(p for p in range(2, grid + 1) if grid % p == 0 and p >= 1.7 * basis.bpd)
     step = grid // points
@@ -42,17 +42,17 @@ def _coarse(basis: FourierBasis, grid: int, device: torch.device) -> _Coarse:
         seen = kernel[(coarse - torch.arange(grid)[:, None]) % grid]
         around = torch.arange(-step, step + 1)
         inner = kernel[(coarse[:, None, None] + around[:, None] - coarse) % grid] / points
-    return _Coarse(grid, points, step, seen.float(), inner.float())
+    return _PursuitGrid(grid, points, step, seen.float(), inner.float())
 
 # %% ../../../nbs/api/representation/recovery/13_matching_pursuit.ipynb #d5671c19
-def _add(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], sign: int, c: _Coarse) -> None:
+def _add(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], sign: int, c: _PursuitGrid) -> None:
     """Put an atom into the coarse densities, or with sign −1 take it out; in place."""
     x, y, z = (c.seen[nodes[:, axis]] for axis in range(3))
     rows = (x[:, :, None] * y[:, None, :]).flatten(1)
     left.view(len(left), -1, c.points).baddbmm_(rows.unsqueeze(2), z.unsqueeze(1), alpha=sign)
 
 
-def _around(left: Float32[Tensor, "T p p p"], at: Int64[Tensor, "T 3"], c: _Coarse) -> Float32[Tensor, "T w w w"]:
+def _around(left: Float32[Tensor, "T p p p"], at: Int64[Tensor, "T 3"], c: _PursuitGrid) -> Float32[Tensor, "T w w w"]:
     """Density at the fine nodes around a coarse node: bandlimited, therefore exact, interpolation."""
     t, p = len(left), c.points
     ix, iy, iz = (c.inner[at[:, axis]] for axis in range(3))
@@ -62,7 +62,7 @@ def _around(left: Float32[Tensor, "T p p p"], at: Int64[Tensor, "T 3"], c: _Coar
     return torch.matmul(iy.unsqueeze(1), out)
 
 
-def _at(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], c: _Coarse) -> Float32[Tensor, " T"]:
+def _at(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], c: _PursuitGrid) -> Float32[Tensor, " T"]:
     """Density at one fine node of each task."""
     x, y, z = (c.seen[nodes[:, axis]] / c.points for axis in range(3))
     rows = torch.bmm(left.view(len(left), -1, c.points), z.unsqueeze(2)).view(len(left), c.points, c.points)
@@ -70,7 +70,7 @@ def _at(left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T 3"], c: _Coars
 
 
 def _pick(
-    left: Float32[Tensor, "T p p p"], taken: Int64[Tensor, "T k 3"], here: Bool[Tensor, "T k"], c: _Coarse
+    left: Float32[Tensor, "T p p p"], taken: Int64[Tensor, "T k 3"], here: Bool[Tensor, "T k"], c: _PursuitGrid
 ) -> tuple[Int64[Tensor, "T 3"], Float32[Tensor, " T"]]:
     """Best free node of the remainder, and the density there."""
     top = left.flatten(1).argmax(1)
@@ -89,7 +89,7 @@ def _pick(
 
 # %% ../../../nbs/api/representation/recovery/13_matching_pursuit.ipynb #02a5c5df
 def _greedy(
-    left: Float32[Tensor, "T p p p"], counts: Int64[Tensor, " T"], c: _Coarse, watch: Watch | None
+    left: Float32[Tensor, "T p p p"], counts: Int64[Tensor, " T"], c: _PursuitGrid, watch: Watch | None
 ) -> Int64[Tensor, "T n 3"]:
     """Greedy removal of tasks sorted by falling size; `left` becomes what no atom explains."""
     most = int(counts[0])
@@ -104,10 +104,10 @@ def _greedy(
     return nodes
 
 
-def _pick_again(
+def _repick_until_still(
     left: Float32[Tensor, "T p p p"], nodes: Int64[Tensor, "T n 3"], counts: Int64[Tensor, " T"],
     done: float,  # squared norm per atom below which a task is finished
-    sweeps: Int64[Tensor, " T"], c: _Coarse, watch: Watch | None,
+    sweeps: Int64[Tensor, " T"], c: _PursuitGrid, watch: Watch | None,
 ) -> None:
     """Put each atom back and choose its node again, in turn, until none moves; in place."""
     open_ = torch.nonzero(left.flatten(1).square().sum(1) > done * counts).flatten()
@@ -144,14 +144,14 @@ def matching_pursuit(
     """Nodes by cyclic matching pursuit, padded with zeros to the largest task."""
     if not len(alpha):
         return torch.zeros(0, 0, 3, dtype=torch.int64, device=alpha.device)
-    c = _coarse(basis, grid, alpha.device)
+    c = _pursuit_grid(basis, grid, alpha.device)
     order = torch.argsort(counts, descending=True, stable=True)
     left = density(alpha[order], basis, c.points).contiguous()
     sizes = counts[order].to(alpha.device)
     rounds = torch.as_tensor(sweeps, device=alpha.device).expand(len(alpha))[order]
     seen: Watch | None = None if watch is None else lambda rows, nodes, picked: watch(order[rows], nodes, picked)
     nodes = _greedy(left, sizes, c, seen)
-    _pick_again(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, rounds, c, seen)
+    _repick_until_still(left, nodes, sizes, 1e-8 * len(basis) * c.points**3, rounds, c, seen)
     out = torch.empty_like(nodes)
     out[order] = nodes
     return out

@@ -26,7 +26,7 @@ from .matching_pursuit import matching_pursuit
 from .nodes import Watch, coincide, residuals
 from .paper_stages import atom_kernel, greedy_removal, highest_nodes
 from fourier_workbench.representation.recovery.subspace import (
-    candidates,
+    candidate_nodes,
     choose_candidates,
     esprit,
     indefinite,
@@ -209,7 +209,7 @@ def _find_candidates(state: RecoveryState, tasks: Int64[Tensor, " t"]) -> None:
             spectrum = toeplitz_spectrum(state.alpha[some], state.basis)
             state.hopeless[some] = indefinite(spectrum, state.alpha[some], state.tolerance)
             for k in torch.nonzero(spectrum.values[:, 0] > -1e-3 * n).flatten().tolist():
-                state.candidates[int(some[k])] = candidates(spectrum.of(k), n, state.basis, state.grid)
+                state.candidates[int(some[k])] = candidate_nodes(spectrum.of(k), n, state.basis, state.grid)
 
 
 def _among_candidates(state: RecoveryState, tasks: Int64[Tensor, " t"], choose: Callable, stage: str) -> None:

@@ -19,7 +19,7 @@ from .nodes import unravel_nodes
 
 # %% auto #0
 __all__ = ['most_atoms', 'Spectrum', 'toeplitz_spectrum', 'indefinite', 'signal_subspace', 'music_spectrum', 'lowest_nodes',
-           'esprit', 'candidates', 'choose_candidates']
+           'esprit', 'candidate_nodes', 'choose_candidates']
 
 # %% ../../../nbs/api/representation/recovery/14_subspace.ipynb #4c2e8def
 def _corner(basis: FourierBasis) -> Int64[Tensor, "K 3"]:
@@ -146,7 +146,7 @@ def esprit(waves: Complex128[Tensor, "T K n"], basis: FourierBasis, grid: int) -
     return torch.round(torch.nan_to_num(phases.angle()) * (-grid / (2 * torch.pi))).long().movedim(0, 2) % grid
 
 # %% ../../../nbs/api/representation/recovery/14_subspace.ipynb #ba128a50
-def candidates(m: Spectrum, n: int, basis: FourierBasis, grid: int, *, zero: float = 1e-4) -> Int64[Tensor, "c 3"]:
+def candidate_nodes(m: Spectrum, n: int, basis: FourierBasis, grid: int, *, zero: float = 1e-4) -> Int64[Tensor, "c 3"]:
     """Nodes where an atom of one task may stand: p(u) vanishes and φ(u)* T⁺ φ(u) ≤ 1.
 
     `m`: spectrum of that task alone. `zero`: eigenvalues below belong to the null space (coefficients are single precision).

@@ -20,7 +20,7 @@ from ..basis import FourierBasis
 from ..coefficients import FourierCrystals, snap
 from fourier_workbench.representation.grid_symmetry import (
     GridSymmetry,
-    candidates,
+    candidate_rotations,
     check_strain,
     delaunay,
     follow_atoms,
@@ -86,7 +86,7 @@ class _GroupSearch:
 
     def __init__(self, place: Int64[np.ndarray, " k"], rotations: Int64[np.ndarray, "k 3 3"],
                  cosines: Float32[np.ndarray, "k grid grid grid"], least: float):
-        known = candidates(torch.device("cpu"))
+        known = candidate_rotations(torch.device("cpu"))
         self.products, self.least, self.grid = known.products.numpy(), least, cosines.shape[1]
         self.row = np.full(len(self.products), -1)
         self.row[place] = np.arange(len(place))
@@ -145,7 +145,7 @@ def coefficient_operations(
     reduced, back = delaunay(lattice)
     near = lattice_rotations(torch.from_numpy(reduced @ reduced.T)[None], max_strain)
     undo = np.rint(np.linalg.inv(back.T)).astype(np.int64)
-    rotations = undo @ candidates(torch.device("cpu")).matrices[near.rotation].numpy() @ back.T
+    rotations = undo @ candidate_rotations(torch.device("cpu")).matrices[near.rotation].numpy() @ back.T
     product, most = _products(alpha, torch.from_numpy(rotations), basis)
     able = (product.abs().sum(1) / most >= least).numpy()
     if known is not None:
