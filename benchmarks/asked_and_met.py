@@ -1,7 +1,7 @@
 """What is asked of a model and what is met: elements, formula, size, crystal system, structure prediction, completion, variation.
 
     python benchmarks/asked_and_met.py [RUN] [--corpus DIR] [-n 100] [--csp 50] [--guesses 20] [--crystals 20] [--steps 50]
-        [--only PART ...] [--seed 0] [--out benchmarks/results/asked_and_met_RUN.json]
+        [--seed 0] [--out benchmarks/results/asked_and_met_RUN.json] [--only PART ...]
 
 Requests come from random crystals of the corpus' test split (validation where there is none), one sample each: the exact set
 of elements, the reduced formula, the number of atoms, the crystal system; every sample drawn counts, rejected ones as not met.
@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,11 +38,21 @@ from fourier_workbench.diffusion import VolumeGuide
 from fourier_workbench.errors import RecipeError
 from fourier_workbench.evaluation import structure_table
 from fourier_workbench.files import read_json, write_json
-from fourier_workbench.generation import Generator, Request, SampleResult, complete, load_generator, predict
+from fourier_workbench.generation import (
+    Generator,
+    RecoveryOptions,
+    Request,
+    SampleResult,
+    complete,
+    load_generator,
+    predict,
+)
+from fourier_workbench.generation.asking import Answer, answer_request
 from fourier_workbench.generation.folder import model_digest
+from fourier_workbench.generation.generator import Drawing, draw_ladders, fitting_batch
 from fourier_workbench.generation.requests import space_group_of
 from fourier_workbench.generation.tasks import atoms_of, variation_curve
-from fourier_workbench.model.conditions import SYSTEMS, crystal_systems
+from fourier_workbench.model.conditions import SYSTEMS, Conditions, crystal_systems
 
 MATCHER = StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)
 
@@ -53,10 +64,20 @@ class Bench:
         self.generator, self.crystals, self.options = generator, crystals, options
         self.how: dict[str, Any] = {"seed": options.seed, "steps": options.steps, "progress": False}
 
-    def each(self, ask: Callable[[Crystal], Request]) -> tuple[list[SampleResult], list[Crystal]]:
-        """One sample for the request of each of n crystals, sample i for crystal i."""
-        chosen = self.crystals[: self.options.n]
-        return [self.generator.sample(1, request=ask(c), first=i, **self.how) for i, c in enumerate(chosen)], chosen
+    def each(self, ask: Callable[[Crystal], Request]) -> list[SampleResult]:
+        """One sample for the request of each of n crystals, sample i for crystal i; those that are only told together."""
+        generator, options = self.generator, self.options
+        requests = [ask(crystal) for crystal in self.crystals[: options.n]]
+        answers = [answer_request(request, generator, options.seed, [i]) for i, request in enumerate(requests)]
+        rows = [answer.told for answer in answers if answer.told is not None]
+        if len(rows) < len(answers) or any(answer.steering is not None for answer in answers):
+            return [generator.sample(1, request=request, first=i, **self.how) for i, request in enumerate(requests)]
+        told = Conditions(*map(torch.cat, zip(*rows, strict=True)))
+        how = Drawing(options.seed, options.steps, "churn", None, fitting_batch(generator), RecoveryOptions(), False, "first",
+                      None, None, 0, False)
+        ladders, _ = draw_ladders(generator, how, 0, len(requests), Answer(told))
+        result = generator.decode(ladders, seed=options.seed, kind="sample", told=told)
+        return [replace(result.part(i, i + 1), request=request) for i, request in enumerate(requests)]
 
 
 def rate(met: int, n: int) -> dict[str, Any]:
@@ -72,7 +93,7 @@ def symbols_of(crystal: Crystal) -> tuple[str, ...]:
 
 def met(bench: Bench, part: str, ask: Callable[[Crystal], Request]) -> dict[str, Any]:
     """Share of single samples that have a part of their request, and what passes all checks among them."""
-    results, _ = bench.each(ask)
+    results = bench.each(ask)
     good = sum(bool(result.table[f"met_{part}"].iloc[0]) for result in results)
     crystals = [result.crystals[0] for result in results]
     names = [f"{i}" for i in range(len(crystals))]
@@ -210,8 +231,11 @@ def main() -> None:
             result = PARTS[name](bench)
         except RecipeError as error:
             result = {"refused": str(error)}
+        if out.is_file() and (beside := read_json(out)).get("about") == about:  # other parts may have been measured meanwhile
+            found = beside
         found["parts"][name] = result | {"bar": BARS.get(name), "seconds": round(time.perf_counter() - start, 1)}
-        found |= {"command": shlex.join(["python", "benchmarks/asked_and_met.py", *sys.argv[1:]]), "machine": platform.platform(),
+        words = shlex.join(["python", "benchmarks/asked_and_met.py", *sys.argv[1:]]).split(" --only ")[0]
+        found |= {"command": words, "machine": platform.platform(),
                   "data": options.corpus.name if options.corpus else "decorated prototypes",
                   "torch": torch.__version__}
         write_json(out, found)
