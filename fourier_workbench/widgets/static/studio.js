@@ -77,7 +77,7 @@ const render = defineView({
     formula.onchange = () => change({ formula: formula.value.trim() });
     unfinished(formula, () => form.formula);
     const whole = checkbox("all atoms of the cell", form.cell, (on) => change({ cell: on }));
-    const others = checkbox("other elements may occur too", form.others, (on) => change({ others: on }));
+    const others = checkbox("others may occur too", form.others, (on) => change({ others: on }));
     const FIRST = [1, 3, 16, 75, 143, 168, 195, 231];
     const within = (number, system) => !system || (number >= FIRST[systems.indexOf(system)] && number < FIRST[systems.indexOf(system) + 1]);
     const system = menu("", [["", "any"], ...systems.map((name) => [name, name])], "", (name) => change({ crystal_system: name, space_group: within(form.space_group, name) ? form.space_group : 0 }), "crystal system");
@@ -148,7 +148,7 @@ const render = defineView({
     const act = (text, hint, what) => h("button", { title: hint, "data-command": what, onclick: () => view.request(what, { row: picked() }) }, text);
     const acts = [act("Explore", "open this crystal in the density explorer (E)", "explore"), act("Vary", "draw neighbours of this crystal (V)", "vary"), act("Start from it", "take it as the crystal to start from", "start")];
     const one = h("div", { class: "fw-row fw-one" }, column(250, sceneBox), column(200, facts, legend, row(...acts)));
-    const found = column(420, h("div", { class: "fw-row" }, rounds.row, filter.row, recovered.row, count), rates, cards, one);
+    const choice = h("div", { class: "fw-row" }, rounds.row, filter.row, recovered.row, count), found = column(420, choice, rates, cards, one);
     const explorer = h("div", { class: "fw-wide" }), close = h("button", { onclick: () => view.send("explore", { row: null }) }, "Close the explorer");
     ask.style.flexGrow = 2;
     found.style.flexGrow = 3;
@@ -211,11 +211,11 @@ const render = defineView({
     }
     function fill() { // what Python sends after each portion
       buffer = toBuffer(model.get("data"));
-      const names = titles(), want = filter.select.value, options = [["", "all"], ...(names.met ? [["met", "all parts met"], ...parts().map((key) => [key, `met: ${names[key]}`]), ["not", "not met"]] : [])];
+      const names = titles(), want = filter.select.value, options = [["", "all"], ...(parts().length ? [["met", "all parts met"], ...parts().map((key) => [key, `met: ${names[key]}`]), ["not", "not met"]] : [])];
       filter.fill(options);
       filter.select.value = options.some(([key]) => key === want) ? want : "";
       const percent = (x) => Math.round(100 * x), lost = Object.entries(content().rejected || {}).map(([reason, n]) => `${n} ${reason}`);
-      rates.replaceChildren(...(content().rates || []).map((r) => h("span", { title: "95 % interval (Wilson)" }, h("b", {}, names[`met_${r.part}`] || r.part), ` ${r.met} of ${r.of}, ${percent(r.rate)} % (${percent(r.low)} to ${percent(r.high)} %)`)), ...(lost.length ? [h("span", {}, `rejected: ${lost.join(", ")}`)] : []));
+      rates.replaceChildren(...(content().rates || []).filter((r) => r.part !== "all parts" || parts().length > 1).map((r) => h("span", { title: "95 % interval (Wilson)" }, h("b", {}, names[`met_${r.part}`] || r.part), ` ${r.met} of ${r.of}, ${percent(r.rate)} % (${percent(r.low)} to ${percent(r.high)} %)`)), ...(lost.length ? [h("span", {}, `rejected: ${lost.join(", ")}`)] : []));
       list();
     }
 
@@ -233,6 +233,7 @@ const render = defineView({
       rounds.fill(all.map((r, i) => [i, `${i + 1}: ${r.words} · ${r.drawn}`]));
       rounds.select.value = shown;
       rounds.row.hidden = all.length < 2;
+      choice.hidden = !rows().length && all.length < 2;
       asked.textContent = asks ? `asks for ${asks}` : "";
       problem.textContent = wrong || "";
       problem.hidden = !wrong;
