@@ -175,31 +175,6 @@ def train(
     print(f"trained {chosen.name}; weights are in {run / 'weights'}")
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #45177809
-def _check_potential(name: str) -> None:
-    """Raise `EvaluationError` where a potential's package is missing, before anything is drawn."""
-    from fourier_workbench.evaluation.stability.potentials import POTENTIALS
-
-    POTENTIALS[name]().check()
-
-
-def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
-    """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
-    from fourier_workbench.evaluation.inputs import read_samples
-    from fourier_workbench.evaluation.stability.hull import sample_energies
-
-    crystals = read_samples(out).crystals
-    found = sample_energies(crystals, table["id"].tolist(), potential=potential, relax=relax, seconds=seconds, workers=workers,
-                            directory=out)
-    path, known = out / "energies.parquet", found["e_above_hull"].dropna()
-    found.drop(columns="relaxed").to_parquet(path, index=False)
-    print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
-    print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
-          f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
-    for reason, count in found["stability_failure"].value_counts().items():
-        print(f"  no energy above the hull: {reason:<16}{count:>5}")
-    return path
-
-# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #59043077
 def _symbols(text: str | None) -> tuple[str, ...] | None:
     """Symbols from `Li,O`; None where nothing was given."""
     return None if text is None else tuple(part for part in text.replace(",", " ").split())
@@ -229,6 +204,31 @@ def _request(file: Path | None, **parts: Any) -> Any:
         return Request(**given) if given else None
     written = Request.from_json(file)
     return Request(**({name: getattr(written, name) for name in written.parts()} | given))
+
+
+def _check_potential(name: str) -> None:
+    """Raise `EvaluationError` where a potential's package is missing, before anything is drawn."""
+    from fourier_workbench.evaluation.stability.potentials import POTENTIALS
+
+    POTENTIALS[name]().check()
+
+
+def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
+    """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
+    from fourier_workbench.evaluation.inputs import read_samples
+    from fourier_workbench.evaluation.stability.hull import sample_energies
+
+    crystals = read_samples(out).crystals
+    found = sample_energies(crystals, table["id"].tolist(), potential=potential, relax=relax, seconds=seconds, workers=workers,
+                            directory=out)
+    path, known = out / "energies.parquet", found["e_above_hull"].dropna()
+    found.drop(columns="relaxed").to_parquet(path, index=False)
+    print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
+    print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
+          f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
+    for reason, count in found["stability_failure"].value_counts().items():
+        print(f"  no energy above the hull: {reason:<16}{count:>5}")
+    return path
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #bf076bd5
 @command("generation.generator:Generator.sample", "generation.generator:RecoveryOptions", "generation.requests:Request")
@@ -345,20 +345,6 @@ def _write_result(result: Any, out: Path, formats: tuple[Format, ...]) -> None:
     print("written: " + ", ".join(str(path) for path in paths))
 
 
-def _changes(text: str) -> dict[str, str | tuple[str, int]]:
-    """Substitutions from `Ti=Zr,Sr=Ba:2`."""
-    from fourier_workbench.errors import RecipeError
-
-    found: dict[str, str | tuple[str, int]] = {}
-    for part in text.split(","):
-        old, _, new = part.partition("=")
-        symbol, _, count = new.partition(":")
-        if not (old and symbol) or (count and not count.isdigit()):
-            raise RecipeError(f"substitutions are written Ti=Zr, or Ti=Zr:2 for two atoms; got {text[:40]!r}")
-        found[old.strip()] = (symbol.strip(), int(count)) if count else symbol.strip()
-    return found
-
-
 @command("generation.tasks:predict", "generation.generator:Generator.sample")
 def predict(
     run: str,  # directory of a run, or the name of a shipped checkpoint
@@ -431,6 +417,20 @@ def search(
     print(f"{found!r}, ranked by {score} in {out / 'ranked.csv'}")
     scores = ", ".join(f"{value:.3g}" for value, _ in kept)
     print(f"best as asked: {len(kept)} in {folder} ({score} {scores})" if kept else "none is as asked; draw more, ask for less")
+
+# %% ../nbs/api/cli/01_demo_and_command_line.ipynb #304387c2
+def _changes(text: str) -> dict[str, str | tuple[str, int]]:
+    """Substitutions from `Ti=Zr,Sr=Ba:2`."""
+    from fourier_workbench.errors import RecipeError
+
+    found: dict[str, str | tuple[str, int]] = {}
+    for part in text.split(","):
+        old, _, new = part.partition("=")
+        symbol, _, count = new.partition(":")
+        if not (old and symbol) or (count and not count.isdigit()):
+            raise RecipeError(f"substitutions are written Ti=Zr, or Ti=Zr:2 for two atoms; got {text[:40]!r}")
+        found[old.strip()] = (symbol.strip(), int(count)) if count else symbol.strip()
+    return found
 
 
 @command("generation.tasks:vary", "generation.generator:Generator.sample")

@@ -133,12 +133,13 @@ class SampleResult:
     def _repr_html_(self, most: int = 10) -> str:
         names = ["id", "formula", "n_sites", "residual", "valid", "clean", "reason"]
         names += [name for name in self.table if str(name).startswith("met") and self.request is not None]
-        rows = self.table[names].head(most)
+        rows = self.table[names].head(most).astype(object)
+        rows = rows.where(rows.notna(), "")  # pandas writes None and <NA> otherwise
         more = f"<p>{len(self) - most} more rows: gallery(result) shows all</p>" if len(self) > most else ""
         if self.request is not None:
             more += "".join(f"<p>{r.part}: {r.met} of {r.of} have it, {r.rate:.0%} ({r.low:.0%} to {r.high:.0%})</p>"
                             for r in self.met.itertuples())
-        return f"<p>{escape(repr(self))}</p>{rows.to_html(index=False, na_rep='', border=0, float_format='%.2g')}{more}"
+        return f"<p>{escape(repr(self))}</p>{rows.to_html(index=False, border=0, float_format='{:.2g}'.format)}{more}"
 
     @property
     def ids(self) -> list[str]:
