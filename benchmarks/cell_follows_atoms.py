@@ -3,7 +3,7 @@
     python benchmarks/cell_follows_atoms.py samples [RUN] [-n 1000] [--seed 0] [--max-strain 0.1] [--out FILE]
     python benchmarks/cell_follows_atoms.py limits [RUN] [-n 500]
     python benchmarks/cell_follows_atoms.py distorted [RUN] [-n 300]
-    python benchmarks/cell_follows_atoms.py real A.parquet B.parquet [--max-strain 0.1] [--grid 48]
+    python benchmarks/cell_follows_atoms.py real A.parquet B.parquet [--max-strain 0.1] [--grid 48] [--out FILE]
     python benchmarks/cell_follows_atoms.py speed [RUN]
 
 `samples` draws n crystals and reconstructs n held-out ones, each without and with symmetry. Distances are Jensen–Shannon, of the
@@ -16,7 +16,6 @@ strain: there should be none. `speed` times `follow_atoms` on one core.
 """
 
 import argparse
-import json
 import platform
 import time
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ from fourier_workbench.evaluation import evaluate
 from fourier_workbench.evaluation.inputs import by_formula
 from fourier_workbench.evaluation.reconstruction import atom_sets, evaluate_reconstruction
 from fourier_workbench.evaluation.statistics import jensen_shannon
+from fourier_workbench.files import write_json
 from fourier_workbench.generation import Generator, RecoveryOptions, load_generator
 from fourier_workbench.representation import FourierBasis, follow_atoms, snap, snap_symmetric
 
@@ -78,7 +78,7 @@ def samples(args: argparse.Namespace) -> None:
     if args.out:
         about = {"run": args.run, "data": args.source, "n": args.n, "seed": args.seed, "max_strain": limit,
                  "machine": f"{platform.machine()}, one thread", "table": rows}
-        args.out.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(args.out, about)
 
 
 def rates_of(report: Any, names: Sequence[str]) -> dict[str, float]:
@@ -185,8 +185,16 @@ def real(args: argparse.Namespace) -> None:
                           for (sample, snap), each in zip(snapped, found, strict=True) if each.strain > 1e-4]
     for limit, names in changed.items():
         print(f"strain {limit}: {len(names)} of {total} changed ({len(names) / max(total, 1):.3%})\n  " + "\n  ".join(names))
+    seconds = time.process_time() - began
     print(f"{trivial} crystals are P1; {left} left out, as spglib finds no group or their atoms share nodes; grid {args.grid}; "
-          f"{time.process_time() - began:.0f} s on one core of {platform.machine()}")
+          f"{seconds:.0f} s on one core of {platform.machine()}")
+    if args.out:
+        names = " ".join(Path(source).name for source in args.sources)
+        about = {"command": f"python benchmarks/cell_follows_atoms.py real {names} --grid {args.grid}",
+                 "machine": f"{platform.machine()}, one thread", "seconds": seconds, "grid": args.grid,
+                 "crystals": total, "P1": trivial, "left out": left,
+                 "changed": {str(limit): found for limit, found in changed.items()}}
+        write_json(args.out, about)
 
 
 def speed(args: argparse.Namespace) -> None:
