@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from ..symmetric_snap import place_orbits
 from ..symmetry import SymmetryOperations, mode_images, symmetrise
 
 # %% auto #0
-__all__ = ['operation_cosines', 'GridOperations', 'coefficient_operations', 'recover_symmetric']
+__all__ = ['operation_cosines', 'GridOperations', 'coefficient_operations', 'nested_groups', 'moved_apart', 'recover_symmetric']
 
 # %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #afd027f6
 def _products(
@@ -113,12 +113,19 @@ class _GroupSearch:
             codes = larger
         return None
 
-    def run(self) -> Int64[np.ndarray, "m 4"]:
-        """The group that grows from the operations with the largest cosines."""
+    def trivial(self) -> Int64[np.ndarray, "1 4"]:
+        """The identity alone."""
+        return np.array([[self.identity, 0, 0, 0]])
+
+    def centring(self) -> Int64[np.ndarray, "m 4"]:
+        """The translations, or the identity alone where one of them generates what the coefficients do not obey."""
         shifts = np.argwhere(self.cosines[self.row[self.identity]] >= self.least)
-        trivial = np.array([[self.identity, 0, 0, 0]])
         group = self.generate(np.column_stack([np.full(len(shifts), self.identity), shifts]))
-        group = trivial if group is None else group
+        return self.trivial() if group is None else group
+
+    def grow(self, group: Int64[np.ndarray, "m 4"]) -> Iterator[Int64[np.ndarray, "m 4"]]:
+        """`group`, and the ever larger ones that grow from it by the operations with the largest cosines."""
+        yield group
         flat = self.cosines.reshape(len(self.place), -1)
         peak = flat.argmax(1)
         height = flat[np.arange(len(flat)), peak]
@@ -128,20 +135,20 @@ class _GroupSearch:
             if self.place[k] not in group[:, 0]:
                 node = np.unravel_index(peak[k], (self.grid,) * 3)
                 larger = self.generate(np.vstack([group, [[self.place[k], *node]]]))
-                group = group if larger is None else larger
-        return group
+                if larger is not None:
+                    group = larger
+                    yield group
+
+    def operations(self, group: Int64[np.ndarray, "m 4"]) -> GridOperations:
+        """A group as rotations and translations."""
+        return GridOperations(self.rotations[self.row[group[:, 0]]], group[:, 1:], self.grid)
 
 # %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #16ca41f2
-def coefficient_operations(
-    alpha: Complex64[Tensor, "S M"],  # of all species of a crystal
-    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
-    basis: FourierBasis,
-    grid: int = 48,
-    max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
-    least: float = 0.9,  # cosine of an operation
-    known: Int64[np.ndarray, "m 3 3"] | None = None,  # rotations that need no search
-) -> GridOperations | None:
-    """Symmetry operations of decoded coefficients; None if no rotation beside the `known` ones can reach the cosine."""
+def _group_search(
+    alpha: Complex64[Tensor, "S M"], lattice: Float64[np.ndarray, "3 3"], basis: FourierBasis, grid: int, max_strain: float,
+    least: float, known: Int64[np.ndarray, "m 3 3"] | None = None,
+) -> _GroupSearch | None:
+    """Rotations that the lattice and perhaps the coefficients allow; None if none beside the `known` ones can."""
     reduced, back = delaunay(lattice)
     near = lattice_rotations(torch.from_numpy(reduced @ reduced.T)[None], max_strain)
     undo = np.rint(np.linalg.inv(back.T)).astype(np.int64)
@@ -153,10 +160,37 @@ def coefficient_operations(
         if not new.any():
             return None
     rotations, place = rotations[able], near.rotation.numpy()[able]
-    cosines = operation_cosines(alpha, torch.from_numpy(rotations), basis, grid).numpy()
-    search = _GroupSearch(place, rotations, cosines, least)
-    group = search.run()
-    return GridOperations(rotations[search.row[group[:, 0]]], group[:, 1:], grid)
+    return _GroupSearch(place, rotations, operation_cosines(alpha, torch.from_numpy(rotations), basis, grid).numpy(), least)
+
+
+def coefficient_operations(
+    alpha: Complex64[Tensor, "S M"],  # of all species of a crystal
+    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
+    basis: FourierBasis,
+    grid: int = 48,
+    max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
+    least: float = 0.9,  # cosine of an operation
+    known: Int64[np.ndarray, "m 3 3"] | None = None,  # rotations that need no search
+) -> GridOperations | None:
+    """Symmetry operations of decoded coefficients; None if no rotation beside the `known` ones can reach the cosine."""
+    search = _group_search(alpha, lattice, basis, grid, max_strain, least, known)
+    return None if search is None else search.operations(list(search.grow(search.centring()))[-1])
+
+
+def nested_groups(
+    alpha: Complex64[Tensor, "S M"],  # of all species of a crystal
+    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
+    basis: FourierBasis,
+    grid: int = 48,
+    max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
+    least: float = 0.9,  # cosine of an operation
+) -> list[GridOperations]:
+    """Groups on the way to that of `coefficient_operations`, from its translations and from none, the largest first."""
+    search = _group_search(alpha, lattice, basis, grid, max_strain, least)
+    assert search is not None, "the identity is always found"
+    chains = {start.tobytes(): search.grow(start) for start in (search.centring(), search.trivial())}
+    found = {tuple(np.sort(group @ [grid**3, grid**2, grid, 1])): group for chain in chains.values() for group in chain}
+    return [search.operations(group) for group in sorted(found.values(), key=len, reverse=True)]
 
 # %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #dd117d8b
 def _misfit(crystal: Crystal, species: Int64[np.ndarray, "6"], alpha: Complex64[Tensor, "6 M"], basis: FourierBasis) -> float:
@@ -170,7 +204,7 @@ def _misfit(crystal: Crystal, species: Int64[np.ndarray, "6"], alpha: Complex64[
     return math.sqrt(error / norm) if norm else math.inf
 
 
-def _moved_apart(old: Crystal | None, new: Crystal, grid: int) -> int:
+def moved_apart(old: Crystal | None, new: Crystal, grid: int) -> int:
     """Atoms of `new` that stand where `old` has none of their species."""
     assert old is not None, "only recovered crystals are improved"
     kept = {(int(z), *map(int, node)) for z, node in zip(old.numbers, snap(old.frac_coords, grid), strict=True)}
@@ -240,7 +274,7 @@ def recover_symmetric(
         for (i, (crystal, misfit)), symmetry in zip(changed.items(), anew, strict=True):
             if symmetry.order <= follow[i].order:  # the cell cannot follow the larger group within the limit
                 continue
-            follow[i] = replace(symmetry, moved=_moved_apart(plain.crystals[i], crystal, grid))
+            follow[i] = replace(symmetry, moved=moved_apart(plain.crystals[i], crystal, grid))
             residuals[i] = misfit
     symmetries = [follow.get(i) for i in range(len(fc))]
     return replace(plain, crystals=[None if s is None else s.crystal for s in symmetries], symmetries=symmetries,
