@@ -243,7 +243,7 @@ def sample(
     guidance: float | None = None,  # w in D_guide + w (D − D_guide); by default the recipe's; 1: no guide, half the work
     batch_size: int | None = None,
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species",  # where class and count of a slot disagree
-    symmetry: bool = True, max_strain: MaxStrain = None,
+    symmetry: bool = True, max_strain: MaxStrain = None, packing: bool = True,
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     compositions: Literal["first", "open"] = "first",  # drawn first, where the model can, or left to the diffuser
     elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
@@ -272,7 +272,7 @@ def sample(
         _check_potential(energies)
     generator = load_generator(run).to("cuda" if torch.cuda.is_available() else "cpu")
     seed = load_settings().seed if seed is None else seed
-    recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain)
+    recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain, packing=packing)
     asked = _request(request, required=_symbols(elements), allowed=_symbols(allow), forbidden=_symbols(forbid), formula=formula,
                      counts=counts, n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
                      volume_per_atom=_range(volume, "--volume"))
@@ -294,7 +294,7 @@ def sample(
         more, moved = int((table["operations"] > 2).sum()), int((table["moved"] > 0).sum())
         limit = result.settings["max_strain"]
         print(f"  cells follow their atoms within a strain of {limit:.3f}: {more} with more symmetry than inversion, "
-              f"{moved} with atoms moved by it")
+              f"{moved} with atoms moved")
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
     if energies != "none":

@@ -67,7 +67,7 @@ MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for t
 
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """How decoded coefficients become crystals; the arguments of `recover` and `recover_symmetric`."""
+    """How decoded coefficients become crystals; the arguments of `recover`, `recover_symmetric` and `recover_packed`."""
 
     method: Literal["robust", "paper"] = "robust"
     policy: Literal["strict", "trust_species", "trust_count"] = "trust_species"
@@ -76,6 +76,7 @@ class RecoveryOptions:
     max_atoms: int = 128  # per species; more are not attempted
     symmetry: bool = True  # the cell follows the atoms' symmetry, and so do misplaced atoms where the coefficients allow it
     max_strain: float | None = None  # of the cell by symmetry (log of the largest stretch); None: by the decoder's measured error
+    packing: bool = True  # with symmetry: atoms keep 0.75 of their radii apart, on orbits where the coefficients nearly have them
     refine: int = 0  # steps in which atoms and cell are fitted to the ladder through the encoder; 0: none
 
     def __post_init__(self):
