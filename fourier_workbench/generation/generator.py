@@ -50,6 +50,7 @@ from ..randomness import keyed_generator
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
 from ..representation.grid_symmetry import follow_atoms
+from ..representation.recovery.packing import recover_packed
 from ..representation.recovery.recover import Recovery, recover
 from ..representation.recovery.symmetric import recover_symmetric
 from ..threads import limited_threads
@@ -105,7 +106,9 @@ def decode_crystals(
     how: dict[str, Any] = {"method": options.method, "tolerance": options.tolerance, "policy": options.policy,
                            "counts": options.counts, "max_atoms": options.max_atoms}
     limit = generator.strain_limit(options)
-    return recover(fourier, basis, grid, **how) if limit is None else recover_symmetric(fourier, basis, grid, limit, **how)
+    if limit is None:
+        return recover(fourier, basis, grid, **how)
+    return (recover_packed if options.packing else recover_symmetric)(fourier, basis, grid, limit, **how)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
 @dataclass(frozen=True, eq=False, repr=False)

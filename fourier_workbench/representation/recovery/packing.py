@@ -322,7 +322,7 @@ def recover_packed(
     max_strain: float = 0.1,  # rotations that strain the decoded cell by more are no candidates
     *,
     least: float = 0.7,  # cosine of an operation of the coefficients
-    loss: float = 1.5,  # largest factor by which the residual may grow for a larger group
+    loss: float = 1.2,  # largest factor by which the residual may grow for a larger group
     **options: Any,  # of `recover`
 ) -> Recovery:
     """`recover_symmetric` whose atoms keep 0.75 of their radii apart, on orbits where the coefficients nearly have them.
