@@ -89,7 +89,7 @@ def tried(generator: Generator, corpus: Corpus, args: argparse.Namespace) -> lis
     rows = [{"sampler": name, **settings, **row_of(evaluate(drawn, known, target=crystals[half:], **options))}
             for name, drawn in controls.items()]
     print(pd.DataFrame(rows).to_string(index=False, float_format="%.3f"), flush=True)
-    how = RecoveryOptions(symmetry=not args.no_symmetry)
+    how = RecoveryOptions(symmetry=not args.no_symmetry, packing=not args.no_packing)
     for seed, name, steps, guide, weight, compositions in product(
             range(args.seeds), args.samplers, args.steps, args.guides, args.guidance, args.compositions):
         named(name)
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--guides", nargs="+", default=["early"], choices=["early", "own"])
     parser.add_argument("--compositions", nargs="+", default=["first"], choices=["first", "open"])
     parser.add_argument("--no-symmetry", action="store_true", help="cells as they were decoded")
+    parser.add_argument("--no-packing", action="store_true", help="samples without packing (the ceiling keeps it)")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
@@ -145,7 +146,7 @@ def main() -> None:
     if args.out:
         about = {"run": Path(args.run).name, "data": Path(args.source).name, "split": args.split,
                  "drawn": args.n, "seeds": args.seeds,
-                 "symmetry": not args.no_symmetry,
+                 "symmetry": not args.no_symmetry, "packing": not args.no_packing,
                  "machine": f"{platform.machine()}, one thread"}
         about["table"] = json.loads(table.reset_index().to_json(orient="records"))  # what is not measured becomes null
         args.out.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
