@@ -29,7 +29,6 @@ from types import TracebackType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser as BrowserProcess
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Route, sync_playwright
 
 OUTPUT = ".jp-OutputArea-output"
@@ -163,52 +162,29 @@ class JupyterLab:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-class Chromium:
-    "A headless Chromium, started when it is first wanted, and again should it have died."
-
-    def __init__(self) -> None:
-        self._playwright: Playwright | None = None
-        self._running: BrowserProcess | None = None
-
-    def __enter__(self) -> "Chromium":
-        return self
-
-    def running(self) -> BrowserProcess:
-        "The browser, of which each test takes a context of its own."
-        if self._running is None or not self._running.is_connected():
-            executable = find_chromium()
-            if executable is None:
-                raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
-            self._playwright = self._playwright or sync_playwright().start()
-            options: dict[str, Any] = {"executable_path": executable, "headless": True, "args": list(CHROMIUM_FLAGS)}
-            self._running = self._playwright.chromium.launch(**options)
-        return self._running
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._running is not None:
-            self._running.close()
-        if self._playwright is not None:
-            self._playwright.stop()
-
-
 class Browser:
-    """A fresh window of a headless Chromium, its own or a shared one: it remembers nothing of other windows.
+    "A headless Chromium; requests to other hosts are refused and noted in `blocked`, console lines kept in `console`."
 
-    Requests to other hosts are refused and noted in `blocked`, console lines kept in `console`.
-    """
-
-    def __init__(self, size: tuple[int, int] = (1280, 900), dark: bool = False, chromium: Chromium | None = None) -> None:
+    def __init__(self, size: tuple[int, int] = (1280, 900), dark: bool = False) -> None:
         self.size, self.dark = size, dark
-        self._chromium, self._owned = chromium or Chromium(), chromium is None
         self.blocked: list[str] = []
         self.failed: list[str] = []
         self.console: list[tuple[str, str]] = []
         self.received = 0
 
     def __enter__(self) -> "Browser":
-        self.context: BrowserContext = self._chromium.running().new_context(
+        executable = find_chromium()
+        if executable is None:
+            raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
+        self._playwright: Playwright = sync_playwright().start()
+        try:
+            self._chromium = self._playwright.chromium.launch(
+                executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS)
+            )
+        except BaseException:
+            self._playwright.stop()
+            raise
+        self.context: BrowserContext = self._chromium.new_context(
             viewport={"width": self.size[0], "height": self.size[1]},
             color_scheme="dark" if self.dark else "light",
             accept_downloads=True,
@@ -226,8 +202,8 @@ class Browser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.context.close()
-        if self._owned:
-            self._chromium.__exit__(kind, error, trace)
+        self._chromium.close()
+        self._playwright.stop()
 
     def _heard(self, message: ConsoleMessage) -> None:
         self.console.append((message.type, message.text[:500]))

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings
 
-from browser import Browser, Chromium, JupyterLab, need_chromium
+from browser import Browser, JupyterLab, need_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,18 +29,11 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    "One headless Chromium for a file; Playwright keeps an event loop in the way of other files."
-    need_chromium()
-    with Chromium() as started:
-        yield started
-
-
 @pytest.fixture
-def browser(chromium: Chromium) -> Iterator[Browser]:
-    "A fresh window of it that reaches only this machine."
-    with Browser(chromium=chromium) as opened:
+def browser() -> Iterator[Browser]:
+    "A fresh headless Chromium that reaches only this machine."
+    need_chromium()
+    with Browser() as opened:
         yield opened
 
 
