@@ -169,6 +169,10 @@ def sizes(bench: Bench) -> dict[str, Any]:
         keys = sorted({*wanted, *drawn})
         found[name] = round(float(jensenshannon([wanted[k] for k in keys], [drawn[k] for k in keys], base=2)), 4)
         found[f"at most 16 atoms, {name}"] = round(sum(n for k, n in drawn.items() if k <= 16) / max(drawn.total(), 1), 4)
+    keys, drawn = sorted(wanted), np.random.default_rng(0).multinomial(
+        len(samples["with"].crystals), np.array([wanted[k] for k in sorted(wanted)]) / wanted.total(), size=200)
+    floor = [float(jensenshannon([wanted[k] for k in keys], each, base=2)) for each in drawn]
+    found["as many draws from the histogram"] = round(float(np.median(floor)), 4)
     return found | {"at most 16 atoms, test": round(sum(n for k, n in wanted.items() if k <= 16) / wanted.total(), 4)}
 
 
