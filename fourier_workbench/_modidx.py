@@ -945,6 +945,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'fourier_workbench/demo.py')},
             'fourier_workbench.diffraction.cells': { 'fourier_workbench.diffraction.cells.IndexedCell': ( 'api/diffraction/cells.html#indexedcell',
                                                                                                           'fourier_workbench/diffraction/cells.py'),
+                                                     'fourier_workbench.diffraction.cells._distinct': ( 'api/diffraction/cells.html#_distinct',
+                                                                                                        'fourier_workbench/diffraction/cells.py'),
                                                      'fourier_workbench.diffraction.cells._explains': ( 'api/diffraction/cells.html#_explains',
                                                                                                         'fourier_workbench/diffraction/cells.py'),
                                                      'fourier_workbench.diffraction.cells._judge': ( 'api/diffraction/cells.html#_judge',

@@ -228,6 +228,14 @@ def _judge(
     return IndexedCell(lattice, float(q[-1] / (2 * deviation * max(n, 1))), float((apart <= width).mean()), system)
 
 
+def _distinct(system: str, values: Float64[np.ndarray, "N p"]) -> Float64[np.ndarray, "n p"]:
+    """One of each group of metrics that are nearly the same: many choices of lines lead to one cell."""
+    rows = np.sort(values, axis=1) if system == "orthorhombic" else values
+    size = np.abs(rows).max(1, keepdims=True, initial=1e-12)
+    near = np.rint(np.column_stack([rows / size, np.log(size)]) / 3e-3)
+    return rows[np.sort(np.unique(near, axis=0, return_index=True)[1])]
+
+
 def index_cells(
     pattern: Pattern,
     volumes: tuple[float, float] = (20.0, 2000.0),  # of the conventional cell, Å³
@@ -247,7 +255,7 @@ def index_cells(
         if "cubic" in certain or (certain and system not in ("hexagonal", "tetragonal")):
             break
         try:
-            trials = _trial_cells(system, q, width, volumes, missing)
+            trials = _distinct(system, _trial_cells(system, q, width, volumes, missing))
             found += [_judge(system, each, q, width) for each in trials[:3000]]
         except np.linalg.LinAlgError:  # a metric that refinement made singular
             continue
@@ -284,10 +292,14 @@ def index_lines(
     """Reduced primitive cells that explain a powder pattern, best first; raises `DiffractionError` where there is none."""
     low = 12.0 if unit is None else 0.6 * unit
     cells: list[np.ndarray] = []
+    least = np.inf  # volume of the smallest cell of full symmetry: larger ones explain nothing more
     for missing in (0, 1):
         options = [found for found in index_cells(pattern, (low, 2500.0), missing=missing)[:40] if found.merit >= LEAST]
         for found in (each for each in options if each.merit >= options[0].merit / 2):
             lattice = primitive_cell(found.lattice, pattern)
+            if abs(np.linalg.det(lattice)) > 1.05 * least:
+                continue
+            least = min(least, abs(np.linalg.det(lattice)))
             smaller = smaller_cells(pattern, lattice) if len(cells) < most else []
             for each in (lattice, *smaller):
                 known = [np.allclose(Lattice(each).parameters, Lattice(cell).parameters, rtol=5e-3) for cell in cells]
