@@ -1183,6 +1183,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                'fourier_workbench/diffraction/solve.py'),
                                                      'fourier_workbench.diffraction.solve.join_draws': ( 'api/diffraction/solve.html#join_draws',
                                                                                                          'fourier_workbench/diffraction/solve.py'),
+                                                     'fourier_workbench.diffraction.solve.no_doubt': ( 'api/diffraction/solve.html#no_doubt',
+                                                                                                       'fourier_workbench/diffraction/solve.py'),
                                                      'fourier_workbench.diffraction.solve.promising': ( 'api/diffraction/solve.html#promising',
                                                                                                         'fourier_workbench/diffraction/solve.py'),
                                                      'fourier_workbench.diffraction.solve.solve': ( 'api/diffraction/solve.html#solve',

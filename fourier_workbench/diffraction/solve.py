@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SOLVED', 'SWEEPS', 'ENOUGH', 'FIRST', 'ROUND', 'STEPS', 'free_coordinates', 'Verdict', 'Solutions', 'solve_draws', 'begin_draws', 'promising', 'draw_solutions', 'join_draws', 'solve']
+__all__ = ['SOLVED', 'SWEEPS', 'ENOUGH', 'AGREED', 'FIRST', 'ROUND', 'STEPS', 'free_coordinates', 'Verdict', 'Solutions', 'solve_draws', 'begin_draws', 'promising', 'no_doubt', 'draw_solutions', 'join_draws', 'solve']
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #2dc48c9c
 import math
@@ -38,7 +38,7 @@ from ..representation.encode import encode
 
 # %% ../../nbs/api/diffraction/06_solve.ipynb #a36429cb
 SOLVED, SWEEPS = 0.1, 15  # largest adjusted R of a solution; sweeps of an annealing
-ENOUGH = 0.005  # adjusted R that leaves no doubt
+ENOUGH, AGREED = 0.005, 4  # adjusted R that leaves no doubt; draws that end in one solution and leave none either
 FIRST, ROUND, STEPS = 4, 8, 16  # draws of each task from random nodes; of a round; noise levels of the generator
 
 
@@ -154,6 +154,13 @@ def promising(places: Sequence[int], found: Sequence[tuple[Crystal, Verdict]]) -
     return [place for place in sorted(best) if best[place] <= 2 * min(best.values()) + 0.02]
 
 
+def no_doubt(verdicts: Sequence[Verdict], enough: float) -> bool:
+    """Whether a solution fits as well as data without noise allow, or several draws ended in the best one."""
+    best = min(verdicts, key=lambda verdict: verdict.r_factor)
+    same = sum(verdict.solved and verdict.r_factor <= best.r_factor + 1e-3 for verdict in verdicts)
+    return same >= AGREED or any(verdict.solved and verdict.adjusted <= enough for verdict in verdicts)
+
+
 def draw_solutions(
     tasks: Sequence[Task], pattern: Pattern, first: int, n: int, seed: int, generator: Generator | None,
     sweeps: int = SWEEPS, steps: int = STEPS, progress: bool = False,
@@ -181,7 +188,7 @@ def draw_solutions(
             new |= zip(numbers, solve_draws(misfits[place], tasks[place], own, numbers, seed, sweeps), strict=True)
             bar.update(len(mine))
         found, starts, cells = found + [new[index] for index in indices], starts + begun, cells + places
-        if enough is not None and any(verdict.solved and verdict.adjusted <= enough for _, verdict in found):
+        if enough is not None and no_doubt([verdict for _, verdict in found], enough):
             break
     bar.close()
     return join_draws(found, starts, cells, first, seed)
@@ -210,7 +217,7 @@ def solve(
     generator: Generator | str | Path | None = None,  # starts are drawn from it, after a few random ones; None: random nodes
     sweeps: int = SWEEPS,  # of each annealing
     steps: int = STEPS,  # noise levels of the generator
-    enough: float | None = ENOUGH,  # adjusted R of a solution after which no more are drawn; None: all n are
+    enough: float | None = ENOUGH,  # adjusted R of a solution after which no more are drawn, or four draws that agree; None: all n
     progress: bool = False,
 ) -> Solutions:
     """Crystals that explain a pattern, best first, each with its R and whether it is a solution.
