@@ -27,7 +27,7 @@ from fourier_workbench.diffraction.cells import index_lines
 from fourier_workbench.diffraction.refine import exchange_unlike
 from fourier_workbench.diffraction.scattering import reflections, s_squared, structure_factors, sublattice_sums
 from fourier_workbench.diffraction.simulate import lorentz_polarisation
-from fourier_workbench.diffraction.solve import ENOUGH
+from fourier_workbench.diffraction.solve import ENOUGH, Verdict, no_doubt
 from fourier_workbench.diffraction.starts import allowed_systems, system_of_draw
 from fourier_workbench.errors import DiffractionError
 from fourier_workbench.representation import FourierBasis, encode
@@ -234,3 +234,9 @@ def test_lines_of_no_cell_are_refused() -> None:
     angles = np.sort(np.random.default_rng(3).uniform(15, 40, 12))
     with pytest.raises(DiffractionError, match="no cell explains"):
         index_lines(Pattern.from_peaks(angles, np.ones(12), limits=(5, 40)), unit=60.0)
+
+
+def test_draws_that_agree_end_a_search() -> None:
+    good, other = Verdict(0.05, 0.06, 1, 20, True), Verdict(0.3, 0.35, 1, 20, False)
+    assert not no_doubt([good] * 3 + [other], ENOUGH) and no_doubt([good] * 4 + [other], ENOUGH)
+    assert no_doubt([other, Verdict(0.001, 0.001, 1, 20, True)], ENOUGH) and not no_doubt([other] * 9, ENOUGH)

@@ -217,7 +217,7 @@ def solve(
     generator: Generator | str | Path | None = None,  # starts are drawn from it, after a few random ones; None: random nodes
     sweeps: int = SWEEPS,  # of each annealing
     steps: int = STEPS,  # noise levels of the generator
-    enough: float | None = ENOUGH,  # adjusted R of a solution after which no more are drawn, or four draws that agree; None: all n
+    enough: float | None = ENOUGH,  # adjusted R of a solution that ends the search, as four draws that agree do; None: all n
     progress: bool = False,
 ) -> Solutions:
     """Crystals that explain a pattern, best first, each with its R and whether it is a solution.
