@@ -117,15 +117,19 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def error_rates(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For each limit of the adjusted R of the best candidate: shares of right, wrong and random patterns that would be solved."""
-    real = [r for r in rows if r["given"] in ("powder", "nocell") and "best" in r]
-    right, wrong = ([r["best"] for r in real if bool(r["first"]) == good] for good in (True, False))
-    random = [r["best"] for r in rows if r["given"] == "control" and "best" in r]
-    share = lambda values, limit: float(np.mean(np.array(values) <= limit)) if values else float("nan")  # noqa: E731
-    return {str(limit): {"right accepted": share(right, limit), "wrong accepted": share(wrong, limit),
-                         "random accepted": share(random, limit)} for limit in LIMITS} | {
-        "candidates": {"right": len(right), "wrong": len(wrong), "random": len(random)}}  # fmt: skip
+def error_rates(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each limit of the adjusted R: shares of right and wrong candidates, and of those of random lines, that it accepts.
+
+    Every draw is a candidate: wrong ones are the local minima that a limit has to keep out when no draw is right.
+    """
+    real = [pair for r in rows if r["given"] in ("reflections", "powder", "nocell") and "adjusted" in r
+            for pair in zip(r["adjusted"], r["match"], strict=True)]  # fmt: skip
+    groups = {"right": [a for a, match in real if match], "wrong": [a for a, match in real if not match],
+              "random": [a for r in rows if r["given"] == "control" for a in r.get("adjusted", [])]}  # fmt: skip
+    finite = {name: np.array([np.inf if a is None else a for a in values]) for name, values in groups.items()}
+    share = lambda values, limit: float(np.mean(values <= limit)) if len(values) else float("nan")  # noqa: E731
+    table = {str(limit): {name: share(values, limit) for name, values in finite.items()} for limit in LIMITS}
+    return table | {"candidates": {name: len(values) for name, values in groups.items()}}
 
 
 def arguments() -> argparse.Namespace:
