@@ -315,7 +315,7 @@ def solve(
     model: str | None = None,  # run or shipped checkpoint that draws starting crystals; by default starts are random
     wavelength: float | None = None,
     radiation: Literal["xray", "neutron"] | None = None,  # by default that of the file, else X-rays
-    sweeps: int = 15, steps: int = 25,
+    sweeps: int = 15, steps: int = 16,
 ) -> None:
     """Find crystals that explain a diffraction pattern, ranked by R."""
     from fourier_workbench.diffraction import Pattern, solve_into
