@@ -55,7 +55,7 @@ def table() -> str:
         others = ", ".join(f"{name} {value:.1f} %" for name, value in (given["published match, %"] or {}).items())
         back = 100 * given["match"]["value"]
         share = f"{given['tested on']} of the {given['of a test split of']} test crystals"
-        lines.append(f"\nOf {share} its autoencoder gives back {back:.1f} % "
+        lines.append(f"\nIts autoencoder reconstructs {back:.1f} % of {share} "
                      f"(StructureMatcher; on all: {others}).")  # fmt: skip
     return "\n".join(lines)
 
