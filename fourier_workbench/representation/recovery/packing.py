@@ -304,8 +304,7 @@ def _placed_anew(
     """A crystal whose atoms stay apart, as symmetric as its coefficients allow; None if they cannot."""
     base = None
     if crystal is not None:
-        species = np.searchsorted(packing.numbers, crystal.numbers, sorter=np.argsort(packing.numbers))
-        species = np.argsort(packing.numbers)[species]
+        species = (packing.numbers[:, None] == crystal.numbers).argmax(0)
         base = packing.placed(snap(crystal.frac_coords, packing.grid), species)
     if base is None or symmetry is None or base.contact < APART:
         base = packing.place(start=base)
