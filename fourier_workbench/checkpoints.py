@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Shaped
-from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .config.schema import Recipe
+from .config.schema import Recipe, type_adapter
 from .diffusion.noise import InformationMatchedSchedule
 from .errors import CheckpointError
 from .files import json_text, read_json, writing
@@ -147,7 +146,7 @@ def load_latest(path: Path | str, kind: str) -> tuple[dict[str, Shaped[Tensor, "
 # %% ../nbs/api/training/01_checkpoints.ipynb #70152a0a
 def save_autoencoder(folder: Path | str, model: Autoencoder, meta: dict[str, Any] | None = None) -> None:
     """Write `folder`/autoencoder.safetensors and .json."""
-    config = TypeAdapter(AutoencoderConfig).dump_python(model.config, mode="json")
+    config = type_adapter(AutoencoderConfig).dump_python(model.config, mode="json")
     save_checkpoint(Path(folder) / "autoencoder", "autoencoder", model.state_dict(), {"config": config, **(meta or {})})
 
 
@@ -156,14 +155,14 @@ def save_diffuser(
     name: str = "diffuser",
 ) -> None:
     """Write `folder`/`name`.safetensors and .json: the diffuser and its noise schedule."""
-    config = TypeAdapter(DiffuserConfig).dump_python(model.config, mode="json")
+    config = type_adapter(DiffuserConfig).dump_python(model.config, mode="json")
     tensors = model.state_dict() | {"schedule_log_sigma": schedule.log_sigma}
     save_checkpoint(Path(folder) / name, "diffuser", tensors, {"config": config, **(meta or {})})
 
 
 def save_composition(folder: Path | str, model: CompositionModel, meta: dict[str, Any] | None = None) -> None:
     """Write `folder`/composition.safetensors and .json."""
-    config = TypeAdapter(CompositionConfig).dump_python(model.config, mode="json")
+    config = type_adapter(CompositionConfig).dump_python(model.config, mode="json")
     save_checkpoint(Path(folder) / "composition", "composition", model.state_dict(), {"config": config, **(meta or {})})
 
 
@@ -183,7 +182,7 @@ def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig | CompositionConf
 def _build(model_type: Any, config_type: Any, meta: dict[str, Any], tensors: dict[str, Tensor], path: Path) -> Any:
     """The model of a checkpoint in evaluation mode; configuration and weights must fit exactly, and weights be finite."""
     try:
-        config = TypeAdapter(config_type).validate_python(meta["config"])
+        config = type_adapter(config_type).validate_python(meta["config"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}.json: its configuration cannot be built; take another checkpoint") from error
     misfit = CheckpointError(f"{path}: the weights do not fit their configuration; take another checkpoint")
@@ -247,7 +246,7 @@ def check_recipe(
         grid = ((about.get("recipe") or {}).get("autoencoder") or {}).get("grid", recipe.autoencoder.grid)
         other = f"on grid {grid}, not {recipe.autoencoder.grid}" if grid != recipe.autoencoder.grid else ""
         try:
-            network = TypeAdapter(config).validate_python(about.get("config"))
+            network = type_adapter(config).validate_python(about.get("config"))
         except ValueError:
             continue  # damaged: refused when it is loaded
         if not other and network != stage.model:

@@ -45,8 +45,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
         yield server
 
 
+# Files whose tests share what takes long to make (a site, a wheel, trained models), so that one worker makes it for all of them.
+WHOLE = ("test_site", "test_runs", "test_all_tables", "test_cli", "test_energies", "test_packaging")
 # Files of many seconds a test, which begin before all others: where short tests come last, workers end together.
-EARLY = ("test_notebooks", "test_browser_views", "test_browser_linked", "test_browser", "test_site", "test_runs", "test_training")
+EARLY = ("test_notebooks", "test_browser_views", "test_browser_linked", "test_browser", *WHOLE, "test_training")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Together(LoadScopeScheduling):
-    """Gives workers single tests, but the files that share JupyterLab, and the one that shares the rendered site, whole.
+    """Gives workers single tests, but the files that share JupyterLab together, and those of `WHOLE` whole.
 
     Files stand in the names of tests; xdist's own groups are marks, which get lost on the way since pytest 9.2
     (pytest-xdist#1386).
@@ -63,7 +65,7 @@ class Together(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         stem = Path(nodeid.partition("::")[0]).stem
-        return "browser" if stem.startswith("test_browser") else stem if stem == "test_site" else nodeid
+        return "browser" if stem.startswith("test_browser") else stem if stem in WHOLE else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,14 @@ def started(corpus: Corpus, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     for run in runs:
         if (pid := run.status.pid) is not None:
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def done(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    "A finished run of four steps a stage, for tests that read it or continue a copy of it."
+    run = Run.start(tiny_recipe(4), corpus, tmp_path_factory.mktemp("done") / "run", devices=1)
+    assert run.wait(600).state == "done", run.log()
+    return run
 
 
 def until(what: Callable[[], bool], seconds: float = 300) -> None:
@@ -232,9 +241,9 @@ def test_what_cannot_be_started_is_refused(tmp_path: Path, corpus: Corpus) -> No
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_may_go_on_at_another_rate_but_not_as_another_recipe(corpus: Corpus, started) -> None:
-    run = started(tiny_recipe(4))
-    assert run.wait(600).state == "done"
+def test_a_run_may_go_on_at_another_rate_but_not_as_another_recipe(corpus: Corpus, done: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(done.directory, tmp_path / "run"))
+    assert run.status.state == "done"
     with pytest.raises(RunError, match="another recipe"):
         Run.start(override(run.recipe, autoencoder__batch_size=2), corpus, run.directory)
     slower = override(run.recipe, autoencoder__optimiser__lr=1e-4, engine__compile=False, engine__fused=True)
@@ -254,17 +263,15 @@ sys.exit(max(task.wait() for task in tasks))
 """
 
 
-def test_several_nodes_by_srun_train_as_one_process(corpus: Corpus, tmp_path: Path, started, monkeypatch) -> None:
+def test_several_nodes_by_srun_train_as_one_process(corpus: Corpus, tmp_path: Path, done: Run, monkeypatch) -> None:
     "Two SLURM tasks, each of which believes to be a node of its own, find each other by Fabric's plugin."
-    one = started(tiny_recipe(4))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/srun").write_text(SRUN.format(python=sys.executable))
     (tmp_path / "bin/srun").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     run = Run.start(tiny_recipe(4), corpus, tmp_path / "nodes", devices=1, nodes=2)
     assert run.wait(600).state == "done", run.log()
-    assert one.wait(600).state == "done"
-    first, last = (r.metrics().groupby("stage")["loss"].first() for r in (one, run))
+    first, last = (r.metrics().groupby("stage")["loss"].first() for r in (done, run))
     assert np.allclose(first, last, rtol=2e-2)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RunError, match="srun"):

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from trouble import crash, hang
 
@@ -74,7 +75,26 @@ def test_a_worker_killed_at_rest_blames_no_item() -> None:
     assert second.value == 2
 
 
-def test_a_worker_needs_no_torch_unless_its_function_does() -> None:
+def test_workers_are_forked_from_one_process_which_ends_with_ours(tmp_path: Path) -> None:
+    code = ("import os, sys; from test_workers import parent_of; from fourier_workbench.evaluation.workers import run_limited; "
+            "print(*{outcome.value for n in (1, 2) for outcome in run_limited(parent_of, range(4), workers=n)}, flush=True); "
+            "os.kill(os.getpid(), 9)")
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    (server,) = map(int, ended.stdout.split())
+    end = time.monotonic() + 60
+    while psutil.pid_exists(server) and psutil.Process(server).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "it outlived the process that asked for it"
+        time.sleep(0.05)
+
+
+def parent_of(_: object) -> int:
+    "The process that this one was forked from."
+    return os.getppid()
+
+
+def test_a_worker_needs_no_torch_unless_its_function_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])  # a server of its own: another may have loaded torch
     (outcome,) = run_limited(modules_beside, [None], workers=1)
     assert outcome.value == (False, "Corpus")
 

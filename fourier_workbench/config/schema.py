@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from ..representation.basis import check_grid
 
 # %% auto #0
 __all__ = ['AutoencoderLoss', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'CompositionStage',
-           'Recipe', 'override', 'larger_batches']
+           'type_adapter', 'Recipe', 'override', 'larger_batches']
 
 # %% ../../nbs/api/config/01_configuration.ipynb #597be233
 @dataclass(frozen=True)
@@ -152,6 +153,12 @@ class CompositionStage:
         check_fields(RecipeError, self)
 
 # %% ../../nbs/api/config/01_configuration.ipynb #eec9bea2
+@cache
+def type_adapter(kind: type) -> TypeAdapter[Any]:
+    """The pydantic adapter of a configuration. Building one takes longer than anything it is used for, so it is built once."""
+    return TypeAdapter(kind)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A full training configuration: immutable, typed, JSON both ways."""
@@ -199,7 +206,7 @@ class Recipe:
 
     def to_json(self, path: Path | str | None = None) -> str:
         """The recipe as JSON text, also written to `path` if there is one."""
-        text = TypeAdapter(Recipe).dump_json(self, indent=2).decode()
+        text = type_adapter(Recipe).dump_json(self, indent=2).decode()
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -214,7 +221,7 @@ class Recipe:
                 raise RecipeError(f"no recipe at {path}; give JSON text or a JSON file")
             text = path.read_text(encoding="utf-8")
         try:
-            return TypeAdapter(Recipe).validate_json(text)
+            return type_adapter(Recipe).validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "recipe"

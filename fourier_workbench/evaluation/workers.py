@@ -12,13 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing import connection
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from multiprocessing import connection, reduction
 from typing import Any, NamedTuple, Self
 
 from tqdm.auto import tqdm
@@ -29,10 +32,10 @@ from ..files import end_with
 from ..threads import available_cores
 
 # %% auto #0
-__all__ = ['serve', 'Outcome', 'Workers', 'run_limited']
+__all__ = ['serve', 'fork_workers', 'Outcome', 'Workers', 'run_limited']
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #c4fa91bc
-_CHILD = """
+_SERVER = """
 import importlib.util, json, sys, types
 sys.path[:] = json.loads(sys.argv[2])
 
@@ -52,25 +55,25 @@ for name in ("representation", "data", "generation", "evaluation"):
     package.__spec__, package.__path__, package.__file__ = spec, spec.submodule_search_locations, spec.origin
     package.__package__, package.__loader__ = spec.name, spec.loader
 
-from fourier_workbench.evaluation.workers import serve
-serve(int(sys.argv[1]), int(sys.argv[3]))
+from fourier_workbench.evaluation.workers import fork_workers
+fork_workers(int(sys.argv[1]))
 """
 _GRACE = 10.0  # seconds beyond its limit after which an orphaned worker ends itself
+_REST = 60.0  # seconds without workers after which the fork server ends itself
 
 
 def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(": ")
 
 
-def _preload(function: Callable[[Any], Any]) -> None:
-    """Call `preload(name)` of the function's module, if it has one: slow imports before the clock starts."""
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    getattr(module, "preload", lambda name: None)(getattr(function, "__name__", ""))
+def _preload(module: str, name: str) -> None:
+    """Import a module and call its `preload(name)`, if it has one: slow imports before the clock of an item starts."""
+    getattr(import_module(module), "preload", lambda name: None)(name)
 
 
 def serve(
-    descriptor: int,  # of the inherited end of a pipe
-    parent: int,  # number of the process that started this one
+    descriptor: int,  # of the worker's end of a pipe
+    parent: int,  # number of the process that this one ends with
 ) -> None:
     """Answer requests until the pipe closes: first a function, then its items, each with its seconds."""
     warnings.simplefilter("ignore")
@@ -78,7 +81,6 @@ def serve(
     pipe, function = connection.Connection(descriptor), None
     reply: tuple[str, Any]
     with open(os.devnull, "w", encoding="utf-8") as null:
-        pipe.send(("ready", None))
         while True:
             try:
                 request, payload, seconds = pipe.recv()
@@ -90,7 +92,8 @@ def serve(
             try:
                 faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=null)
                 if request == "function":
-                    _preload(payload)
+                    if module := getattr(payload, "__module__", None):
+                        _preload(module, getattr(payload, "__name__", ""))
                     function, reply = payload, ("ready", None)
                 else:
                     assert function is not None
@@ -105,8 +108,74 @@ def serve(
             except Exception as error:  # a value that cannot be pickled
                 pipe.send(("error", _message(error)))
 
+
+def _kill_session(pid: int) -> None:
+    """End a process and everything it started."""
+    with suppress(ProcessLookupError):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:  # it has no session of its own yet
+            os.kill(pid, signal.SIGKILL)
+
+
+def _fork_worker(control: connection.Connection, module: str, name: str, environment: dict[str, str], folder: str | None) -> int:
+    """Fork a worker on the descriptor that comes next; its number, or -1 where the system allows no more processes."""
+    descriptor = reduction.recv_handle(control)
+    if sys.platform == "linux" and module.startswith("fourier_workbench."):  # elsewhere system libraries may not survive a fork
+        with suppress(Exception):  # the worker tries again, and says what is wrong
+            _preload(module, name)
+    server = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError:
+        pid = -1
+    if pid == 0:
+        try:
+            os.setsid()
+            os.set_inheritable(descriptor, False)
+            control.close()
+            os.environ.clear()
+            os.environ.update(environment)
+            if folder is not None:
+                os.chdir(folder)
+            serve(descriptor, server)
+        finally:
+            os._exit(0)
+    os.close(descriptor)
+    return pid
+
+
+def fork_workers(
+    descriptor: int,  # of the inherited end of a pipe
+) -> None:
+    """Fork workers and end them as the pipe asks for, until it closes, or there were none for a minute."""
+    warnings.simplefilter("ignore")
+    control, parent = connection.Connection(descriptor), os.getppid()
+    alive: set[int] = set()
+    rested = time.monotonic()
+    try:
+        while os.getppid() == parent and (alive or time.monotonic() < rested + _REST):
+            if not control.poll(0.5):
+                continue
+            request, *what = control.recv()
+            if request == "fork":
+                pid = _fork_worker(control, *what)
+                alive |= {pid} - {-1}
+            else:
+                (pid,) = what
+                _kill_session(pid)
+                os.waitpid(pid, 0)  # until now no other process could have its number
+                alive.discard(pid)
+                rested = time.monotonic()
+            control.send(pid)
+    except (EOFError, OSError):
+        pass
+    for pid in alive:
+        _kill_session(pid)
+
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #1e3381f2
 _START = 300.0  # seconds allowed for starting, and for importing what a function needs
+_NOT_STARTED = "a worker process did not start ({why}); check the installation, or take fewer workers if memory is short"
 
 
 class Outcome(NamedTuple):
@@ -117,46 +186,104 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+class _ForkServer:
+    """The process that workers are forks of, and the pipe to it."""
+
+    def __init__(self, executable: str, path: str):
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.lock = threading.Lock()  # one request at a time
+        try:
+            self.process = subprocess.Popen(
+                [executable, "-W", "ignore", "-c", _SERVER, str(theirs.fileno()), path], pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                env=_one_thread())
+        finally:
+            theirs.close()
+
+    def fork(self, function: Callable[[Any], Any]) -> tuple[int, connection.Connection]:
+        """Number of a new worker for `function`, and the pipe to it. Raises `OSError` or `EOFError` if the server has ended."""
+        ours, theirs = multiprocessing.Pipe()
+        module, name = (str(getattr(function, each, "")) for each in ("__module__", "__name__"))
+        folder = None
+        with suppress(FileNotFoundError):  # a folder that was removed
+            folder = os.getcwd()
+        try:
+            with self.lock:
+                self.pipe.send(("fork", module, name, _one_thread(), folder))
+                reduction.send_handle(self.pipe, theirs.fileno(), self.process.pid)
+                if not self.pipe.poll(_START):
+                    self.process.kill()
+                pid = self.pipe.recv()
+        finally:
+            theirs.close()
+        if pid < 0:
+            raise EvaluationError(_NOT_STARTED.format(why="no more processes"))
+        return pid, ours
+
+    def end(self, pid: int) -> None:
+        """End a worker and everything it started."""
+        try:
+            with self.lock:
+                self.pipe.send(("end", pid))
+                self.pipe.recv()
+        except (EOFError, OSError):  # the server has ended, and its workers end themselves
+            _kill_session(pid)
+
+
+def _one_thread() -> dict[str, str]:
+    """The environment of this process, with one thread for each library."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@lru_cache(1)
+def _fork_server(executable: str, path: str, process: int) -> _ForkServer:
+    """The server of this process."""
+    return _ForkServer(executable, path)
+
+
 @dataclass(eq=False)
 class _Worker:
-    """A process, the pipe to it, and its present task."""
+    """A process with its function, the pipe to it, and its present task."""
 
-    process: subprocess.Popen
+    server: _ForkServer
+    pid: int
     pipe: connection.Connection
-    state: str = "starting"  # starting, function, item
+    function: Callable[[Any], Any]
+    state: str = "starting"  # or item
     index: int = -1  # of the item
-    function: Any = None  # the one it has loaded
-    since: float = field(default_factory=time.monotonic)
-    until: float = field(default_factory=lambda: time.monotonic() + _START)
+    since: float = 0.0
+    until: float = 0.0
 
     @classmethod
-    def start(cls) -> Self:
-        """A new process; it reports when it is ready."""
-        ours, theirs = multiprocessing.Pipe()
-        path = json.dumps([entry or os.getcwd() for entry in sys.path])
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _CHILD, str(theirs.fileno()), path, str(os.getpid())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
-        theirs.close()
-        return cls(process, ours)
+    def start(cls, function: Callable[[Any], Any]) -> Self:
+        """A new process that reports when it has loaded `function`. Raises `EvaluationError`."""
+        key = sys.executable, json.dumps([entry or os.getcwd() for entry in sys.path]), os.getpid()
+        try:
+            try:
+                server = _fork_server(*key)
+                pid, pipe = server.fork(function)
+            except (EOFError, OSError):  # a server that has rested ends itself
+                _fork_server.cache_clear()
+                server = _fork_server(*key)
+                pid, pipe = server.fork(function)
+        except (EOFError, OSError) as error:
+            _fork_server.cache_clear()
+            raise EvaluationError(_NOT_STARTED.format(why=_message(error))) from error
+        worker = cls(server, pid, pipe, function)
+        worker.send("starting", "function", function, _START)
+        return worker
 
-    def send(self, state: str, payload: Any, seconds: float) -> None:
+    def send(self, state: str, request: str, payload: Any, seconds: float) -> None:
         """Send a request. A broken pipe shows when the answer is read."""
         self.state, self.since = state, time.monotonic()
         self.until = self.since + seconds
         with suppress(OSError):
-            self.pipe.send((state, payload, seconds))
+            self.pipe.send((request, payload, seconds))
 
     def close(self) -> None:
         """End the process and everything it started."""
         self.pipe.close()
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            self.process.kill()
-        self.process.wait()
+        self.server.end(self.pid)
 
 # %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #4bc84a1e
 class Workers:
@@ -192,10 +319,7 @@ class Workers:
         outcomes: dict[int, Outcome] = {}
 
         def begin(worker: _Worker) -> None:
-            if worker.function is function:
-                worker.send("item", items[worker.index], seconds)
-            else:
-                worker.send("function", function, _START)
+            worker.send("item", "item", items[worker.index], seconds)
 
         def settle(worker: _Worker, value: Any, failure: str | None) -> None:
             del busy[worker.pipe]
@@ -206,12 +330,8 @@ class Workers:
 
         def lose(worker: _Worker, failure: str) -> None:
             worker.close()
-            if worker.state == "function" and worker.function is not None:  # killed while it rested: no item is to blame
-                waiting.appendleft(busy.pop(worker.pipe).index)
-                return
             if worker.state != "item":
-                raise EvaluationError(f"a worker process did not start ({failure} while {worker.state}); check the installation, "
-                                      "or take fewer workers if memory is short")
+                raise EvaluationError(_NOT_STARTED.format(why=failure))
             settle(worker, None, failure)
 
         def receive(worker: _Worker) -> None:
@@ -225,20 +345,19 @@ class Workers:
             elif answer == "error":
                 raise EvaluationError(f"workers cannot load the function ({value}); give a function of an importable module")
             else:
-                worker.function = function if worker.state == "function" else None
                 begin(worker)
 
         with tqdm(total=len(items), desc=label, leave=False, disable=label is None or not items) as bar:
             try:
                 while waiting or busy:
                     while waiting and len(busy) < self.workers:
-                        worker = self._idle.pop() if self._idle else _Worker.start()
-                        if worker.process.poll() is not None:  # killed while it rested
-                            worker.close()
+                        worker = self._idle.pop() if self._idle else _Worker.start(function)
+                        if worker.function is not function or (worker.state == "item" and worker.pipe.poll()):
+                            worker.close()  # of another function, or killed while it rested: no item is to blame
                             continue
                         worker.index = waiting.popleft()
                         busy[worker.pipe] = worker
-                        if worker.state != "starting":
+                        if worker.state == "item":
                             begin(worker)
                     patience = max(0.0, min(worker.until for worker in busy.values()) - time.monotonic())
                     for pipe in connection.wait(list(busy), patience):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from ..arguments import check_fields
 from ..config.paper_tables import TABLES, PaperTable
-from ..config.schema import Recipe
+from ..config.schema import Recipe, type_adapter
 from ..errors import RecipeError
 from ..representation.basis import FourierBasis
 from .downscale import Scale, downscale
@@ -83,7 +83,7 @@ def get_shares(name_or_path: str | Path) -> tuple[str, Shares]:
     if not path.is_file():
         raise RecipeError(f"no scale {name[:100]!r}; give a JSON file of shares, or one of {', '.join(SHARES)}")
     try:
-        return path.stem, TypeAdapter(Shares).validate_json(path.read_text(encoding="utf-8"))
+        return path.stem, type_adapter(Shares).validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "shares"

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..arguments import check_arguments, check_options
 from ..config.recipes import get_recipe
@@ -123,6 +121,9 @@ def launch(directory: Path) -> None:
     process.returncode = 0  # nobody waits for it here, and Popen must not warn that it still runs
 
 # %% ../../nbs/api/runs/01_background_runs.ipynb #8983a641
+if TYPE_CHECKING:  # loading pandas takes half a second, which the process that trains does without
+    import pandas as pd
+
 STAGES = ("autoencoder", "diffuser", "fine_tune", "composition")
 
 
@@ -136,6 +137,8 @@ def read_recipe(directory: Path) -> Recipe:
 
 def read_metrics(directory: Path) -> pd.DataFrame:
     """One row per logged step; columns as logged (`stage`, `step`, `time`, `loss`, …); empty before the first."""
+    import pandas as pd
+
     path, rows = directory / "metrics.jsonl", []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from ..arguments import check_arguments
 from ..checkpoints import load_autoencoder
@@ -25,7 +24,8 @@ from .fitting import training_crystals
 from .stages import AutoencoderTraining, DiffuserTraining
 
 # %% ../../nbs/api/training/07_fit.ipynb #16884a9f
-if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
+if TYPE_CHECKING:  # both take long to load, which only those who use them should pay
+    import pandas as pd
     from lightning_fabric import Fabric
 
 
@@ -43,6 +43,8 @@ class LearningRateSweep:
 
 def analyse_sweep(rates: list[float], losses: list[float]) -> LearningRateSweep:
     """Smooth the losses of a sweep and find where they fall fastest; raises `RecipeError` when they never do."""
+    import pandas as pd
+
     table = pd.DataFrame({"rate": rates, "loss": losses})
     table["smoothed"] = table["loss"].ewm(span=max(len(table) // 8, 2)).mean()
     lowest = int(table["smoothed"].argmin())

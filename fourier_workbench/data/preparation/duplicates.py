@@ -20,7 +20,6 @@ from jaxtyping import Int32
 from ..corpus import from_table
 from ..packed import concatenate
 from ..storage import read_arrow, stable_hashes, write_arrow
-from ...matching.structure_matcher import duplicates_of
 
 # %% ../../../nbs/api/data/preparation/08_filters_duplicates_splits.ipynb #84a35889
 _BUCKET, _MAX_BUCKETS = 1024, 1024  # crystals per bucket; beyond so many buckets a task would be too small
@@ -57,6 +56,8 @@ def formula_buckets(work: Path, parts: int) -> list[Bucket]:
 
 def find_duplicates(bucket: Bucket, work: Path, out: Path) -> None:
     """Write (part, row, detail) of every crystal of a bucket that repeats an earlier one of its formula."""
+    from fourier_workbench.matching.structure_matcher import duplicates_of  # late: with scipy it takes half a second
+
     packs, ids, formulas = [], [], []
     for part in np.unique(bucket.part).tolist():
         table = read_arrow(part_path(work, "kept", part)).take(bucket.row[bucket.part == part])

@@ -14,7 +14,6 @@ from itertools import product
 import numpy as np
 import torch
 from jaxtyping import Bool, Complex64, Complex128, Float64, Int64
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..basis import FourierBasis
@@ -59,6 +58,8 @@ def _meet_in_the_middle(
     tolerance: float,
 ) -> list[Int64[np.ndarray, " n"]] | None:
     """Sets of n allowed nodes with these modes, by meeting in the middle of the line; None when that takes too many."""
+    from scipy.spatial import cKDTree  # late, as above
+
     parts = np.array_split(np.sort(allowed), 2)
     left, right = (_fillings(tuple((part - part[:1]).tolist()), gap, n, most) for part in parts)
     if left is None or right is None:

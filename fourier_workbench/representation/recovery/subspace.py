@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Complex64, Complex128, Float64, Int64
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ..basis import FourierBasis
@@ -171,6 +170,8 @@ def choose_candidates(
 
     None when there are fewer candidates than atoms or more than `most`, which would take too long.
     """
+    from scipy.optimize import nnls  # late: it takes half a second, which training does without
+
     if not n <= len(zeros) <= most:
         return None
     j = basis.wave_vectors[basis.half].double()
