@@ -26,7 +26,7 @@ from fourier_workbench.representation.recovery.packing import (
     recover_packed,
     shortest_distances,
 )
-from fourier_workbench.representation.recovery.symmetric import GridOperations, nested_groups
+from fourier_workbench.representation.recovery.symmetric import GridOperations, GroupSearch
 
 BASIS, GRID = FourierBasis(5), 24
 DECODED = {"tolerance": math.inf, "policy": "trust_species"}
@@ -104,7 +104,7 @@ def test_orbits_are_those_of_the_group(group: int) -> None:
     crystal = crystal_of(group)
     fc = encode([crystal], FourierBasis(7), 48)
     alpha = fc.coefficients[0, fc.species[0] > 0]
-    operations = nested_groups(alpha, crystal.lattice, FourierBasis(7), 48, 0.01, 0.9999)[0]
+    operations = GroupSearch(alpha, crystal.lattice, FourierBasis(7), 48, 0.01, 0.9999).nested()[0]
     orbits = Orbits(operations)
     assert orbits.multiplicity.sum() == 48**3
     for orbit in np.random.default_rng(0).integers(0, len(orbits.representatives), 5).tolist():
@@ -116,7 +116,7 @@ def test_orbits_are_those_of_the_group(group: int) -> None:
 def test_groups_are_nested_between_the_identity_and_the_largest() -> None:
     crystal, basis = crystal_of(225), FourierBasis(7)
     fc = encode([crystal], basis, 48)
-    groups = nested_groups(fc.coefficients[0, fc.species[0] > 0], crystal.lattice, basis, 48, 0.05)
+    groups = GroupSearch(fc.coefficients[0, fc.species[0] > 0], crystal.lattice, basis, 48, 0.05).nested()
     orders = [len(group.rotations) for group in groups]
     assert orders == sorted(orders, reverse=True) and orders[0] == 48 and orders[-1] == 1
     assert all(orders[0] % order == 0 for order in orders) and groups[0].keep(crystal)

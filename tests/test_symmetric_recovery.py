@@ -22,7 +22,7 @@ from fourier_workbench.representation import (
     recover_symmetric,
     snap,
 )
-from fourier_workbench.representation.recovery.symmetric import coefficient_operations, operation_cosines
+from fourier_workbench.representation.recovery.symmetric import GroupSearch, operation_cosines
 
 BASIS, GRID = FourierBasis(5), 24
 DECODED = {"tolerance": math.inf, "policy": "trust_species"}
@@ -56,7 +56,7 @@ def test_the_coefficients_of_a_crystal_have_its_operations(group: int) -> None:
     (symmetry,) = follow_atoms([crystal], 48, 1e-4)
     fc = encode([crystal], FourierBasis(7), 48)
     alpha = fc.coefficients[0, fc.species[0] > 0]
-    found = coefficient_operations(alpha, crystal.lattice, FourierBasis(7), 48, 0.01, least=0.9999)
+    found = GroupSearch(alpha, crystal.lattice, FourierBasis(7), 48, 0.01, least=0.9999).largest()
     assert found is not None and found.keep(crystal)
     rotations, _ = symmetry.in_given_cell()
     assert {w.tobytes() for w in found.rotations} == {w.tobytes() for w in rotations}

@@ -207,7 +207,7 @@ def _trial_cells(
             found.append(values[_explains(every, values, q, width, missing)])
     return np.concatenate(found) if found else np.zeros((0, p))
 
-
+# %% ../../nbs/api/diffraction/04_cells.ipynb #ff62e0c6
 def _judge(
     system: str, values: Float64[np.ndarray, " p"], q: Float64[np.ndarray, " L"], width: Float64[np.ndarray, " L"]
 ) -> IndexedCell:
@@ -261,7 +261,7 @@ def index_cells(
             continue
     return sorted(found, key=lambda cell: -cell.merit)
 
-
+# %% ../../nbs/api/diffraction/04_cells.ipynb #025469f6
 def smaller_cells(pattern: Pattern, lattice: Float64[np.ndarray, "3 3"], lost: float = 2e-3) -> list[Float64[np.ndarray, "3 3"]]:
     """Reduced cells of half and a third of the volume that explain all that a lattice explains, whatever their symmetry.
 

@@ -60,14 +60,7 @@ class Pattern:
         tolerance: float = 0.05,  # degrees
     ) -> Pattern:
         """A powder pattern from a list of peaks; peaks of no or negative intensity are left out."""
-        x, y = _columns(two_theta, intensity)
-        if (x <= 0).any() or (x >= 180).any():
-            raise DiffractionError("peaks must lie between 0 and 180° 2θ; check the columns")
-        kept = y > 0
-        if not kept.any():
-            raise DiffractionError("no peak has an intensity above zero")
-        order = np.argsort(x[kept], kind="stable")
-        x, y = x[kept][order], y[kept][order]
+        x, y = _ascending_peaks(two_theta, intensity)
         low, high = (float(x[0]) - tolerance, float(x[-1]) + tolerance) if limits is None else limits
         if not 0 <= low < high <= 180:
             raise DiffractionError(f"limits must be two angles 0 <= low < high <= 180; got {low:g} and {high:g}")
@@ -159,6 +152,18 @@ def _columns(one: Any, other: Any) -> tuple[Float64[np.ndarray, " L"], Float64[n
     if x.ndim != 1 or x.shape != y.shape or not len(x) or not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise DiffractionError(f"need as many intensities as angles, all finite; got {x.shape} and {y.shape}")
     return x, y
+
+
+def _ascending_peaks(two_theta: Any, intensity: Any) -> tuple[Float64[np.ndarray, " L"], Float64[np.ndarray, " L"]]:
+    """Angles in ascending order, and intensities, of the peaks that have one."""
+    x, y = _columns(two_theta, intensity)
+    if (x <= 0).any() or (x >= 180).any():
+        raise DiffractionError("peaks must lie between 0 and 180° 2θ; check the columns")
+    kept = y > 0
+    if not kept.any():
+        raise DiffractionError("no peak has an intensity above zero")
+    order = np.argsort(x[kept], kind="stable")
+    return x[kept][order], y[kept][order]
 
 
 def _unique_reflections(hkl: Any, f_squared: Any) -> tuple[Int64[np.ndarray, "L 3"], Float64[np.ndarray, " L"]]:

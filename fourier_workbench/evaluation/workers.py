@@ -59,7 +59,6 @@ from fourier_workbench.evaluation.workers import fork_workers
 fork_workers(int(sys.argv[1]))
 """
 _GRACE = 10.0  # seconds beyond its limit after which an orphaned worker ends itself
-_REST = 60.0  # seconds without workers after which the fork server ends itself
 
 
 def _message(error: BaseException) -> str:
@@ -107,6 +106,9 @@ def serve(
                 raise
             except Exception as error:  # a value that cannot be pickled
                 pipe.send(("error", _message(error)))
+
+# %% ../../nbs/api/evaluation/02_parallel_structures.ipynb #e7b86387
+_REST = 60.0  # seconds without workers after which the fork server ends itself
 
 
 def _kill_session(pid: int) -> None:

@@ -331,7 +331,7 @@ class Explorer(View):
         """Download the crystal."""
         self.download_cif(self.crystal)
 
-
+# %% ../../nbs/api/widgets/02_density_explorer.ipynb #abcbbad2
 def explore(
     crystal: Crystal | GridSymmetry | SampleResult,  # samples bring their own symmetry operations
     bpd: int = 9,  # basis functions per dimension

@@ -8,8 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['MARKS', 'MOST_ATOMS', 'VOLUMES', 'Form', 'form_request', 'in_words', 'group_symbols', 'request_python',
            'studio_python', 'element_cells', 'Round', 'first_crystal', 'sample_picture', 'Rounds', 'Question',
-           'own_guidance', 'what_it_knows', 'picked_crystal', 'show_in', 'describe_generator', 'describe_start',
-           'dropped_crystal', 'Studio', 'studio']
+           'judge_question', 'own_guidance', 'what_it_knows', 'picked_crystal', 'picked_file', 'show_in',
+           'describe_generator', 'describe_start', 'kept_elements', 'dropped_crystal', 'Studio', 'studio']
 
 # %% ../../nbs/api/widgets/07_studio.ipynb #04b7cd54
 import threading
@@ -365,6 +365,13 @@ class Question:
             return f"# {error}"
 
 
+def judge_question(question: Question, rounds: Rounds) -> dict[str, Any]:
+    """`Question.verdict`, and whether more samples would belong to the round on screen."""
+    verdict = question.verdict()
+    same = not verdict["problem"] and rounds.asked(question.form, question.request)
+    return verdict | {"same": same, "problem": rounds.now.refused if same else verdict["problem"]}
+
+
 def own_guidance(generator: Generator) -> float | None:
     """Weight of guidance in a model's recipe; None where it has nothing to be guided by."""
     stage, diffuser = generator.recipe.diffuser, generator.diffuser
@@ -383,6 +390,12 @@ def picked_crystal(result: SampleResult, row: int) -> Crystal:
     """The crystal of a row; raises `ViewError` for a rejected sample."""
     found = sample_symmetry(result, row)
     return found.crystal if isinstance(found, GridSymmetry) else found
+
+
+def picked_file(result: SampleResult, rows: Sequence[int], kind: str) -> tuple[str, bytes, str]:
+    """Name, bytes and media type of a file with the crystals of some rows."""
+    chosen = {result.ids[i]: crystal for i in rows if (crystal := result.crystals[i]) is not None}
+    return selection_file(list(chosen.values()), list(chosen), kind)
 
 
 def show_in(explorers: Sequence[Explorer], source: Crystal | GridSymmetry | None) -> None:
@@ -409,6 +422,11 @@ def describe_start(crystal: Crystal | None) -> dict[str, Any]:
     return {"formula": pretty_formula(crystal.formula), "atoms": len(crystal), "elements": symbols}
 
 
+def kept_elements(keep: Sequence[str], start: dict[str, Any]) -> list[str]:
+    """Those of the elements to keep that a crystal to start from has, as `describe_start` describes it."""
+    return [symbol for symbol in keep if symbol in start.get("elements", ())]
+
+
 def dropped_crystal(name: str, text: str) -> Crystal:
     """The crystal of a CIF file that was dropped on the page; raises `ViewError` for another file."""
     if "\n" not in text or "data_" not in text:
@@ -424,7 +442,7 @@ class Studio(View):
     about = traitlets.Dict().tag(sync=True)  # elements, systems, groups, the model's own guidance; empty without a generator
     form = traitlets.Dict(asdict(Form())).tag(sync=True)
     start = traitlets.Dict().tag(sync=True)  # formula, atoms and elements of the crystal to start from
-    verdict = traitlets.Dict().tag(sync=True)  # `Question.verdict`, and whether more samples would belong to the round on screen
+    verdict = traitlets.Dict().tag(sync=True)  # of `judge_question`
     rounds = traitlets.Dict().tag(sync=True)  # `Rounds.state`
     content = traitlets.Dict().tag(sync=True)  # `Round.content`, whose arrays lie in `data`
     data = traitlets.Bytes().tag(sync=True)
@@ -459,15 +477,13 @@ class Studio(View):
 
     @traitlets.observe("form", "rounds")
     def _check(self, _: Any = None) -> None:
-        question, verdict = self.question, self.question.verdict()
-        same = not verdict["problem"] and self._rounds.asked(question.form, question.request)
-        self.verdict = verdict | {"same": same, "problem": self._rounds.now.refused if same else verdict["problem"]}
+        self.verdict = judge_question(self.question, self._rounds)
 
     def start_from(self, crystal: Crystal | None) -> None:
         """Take a crystal to start from; None: noise."""
         self._start = crystal
         self.start = describe_start(crystal)
-        self.form = {**self.form, "keep": [symbol for symbol in self.form["keep"] if symbol in self.start.get("elements", ())]}
+        self.form = {**self.form, "keep": kept_elements(self.form["keep"], self.start)}
         self._check()
         self._update_code()
 
@@ -533,19 +549,15 @@ class Studio(View):
 
     def do_explore(self, row: int | None) -> None:
         """Open a sample in the linked explorers, or in one below the samples; None closes that one."""
-        source = None if row is None else sample_symmetry(self.result, row)
-        if self._explorers or source is None:
-            self.opened = ""
-        else:
+        source, self.opened = None if row is None else sample_symmetry(self.result, row), ""
+        if source is not None and not self._explorers:
             self.explorer = self.explorer or Explorer(source, scheme=self.scheme)  # type: ignore[arg-type]
             self.opened = str(self.explorer.model_id)
         show_in(self._explorers or ([self.explorer] if self.explorer else []), source)
 
     def do_file(self, kind: str, rows: list[int]) -> None:
         """Download the crystals of `rows` as one file."""
-        crystals, ids = self.result.crystals, self.result.ids
-        chosen = {ids[i]: crystal for i in rows if (crystal := crystals[i]) is not None}
-        self.download(*selection_file(list(chosen.values()), list(chosen), kind))
+        self.download(*picked_file(self.result, rows, kind))
 
 # %% ../../nbs/api/widgets/07_studio.ipynb #fcbb0d0b
 def studio(

@@ -24,8 +24,8 @@ from .paper_stages import atom_kernel
 from .recover import Recovery
 from fourier_workbench.representation.recovery.symmetric import (
     GridOperations,
+    GroupSearch,
     moved_apart,
-    nested_groups,
     recover_symmetric,
 )
 
@@ -286,7 +286,7 @@ def _more_symmetric(
     packing: Packing, base: Placed, start: GridSymmetry, max_strain: float, least: float, loss: float
 ) -> tuple[GridSymmetry, Placed]:
     """Atoms on orbits of the largest group that explains the coefficients, and the cell that follows them."""
-    for operations in nested_groups(packing.alpha, packing.lattice, packing.basis, packing.grid, max_strain, least):
+    for operations in GroupSearch(packing.alpha, packing.lattice, packing.basis, packing.grid, max_strain, least).nested():
         if len(operations.rotations) <= start.order:
             break
         placed = packing.place(operations)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from ..symmetric_snap import place_orbits
 from ..symmetry import SymmetryOperations, mode_images, symmetrise
 
 # %% auto #0
-__all__ = ['operation_cosines', 'GridOperations', 'coefficient_operations', 'nested_groups', 'moved_apart', 'recover_symmetric']
+__all__ = ['operation_cosines', 'GridOperations', 'GroupSearch', 'moved_apart', 'recover_symmetric']
 
 # %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #afd027f6
 def _products(
@@ -80,22 +81,62 @@ class GridOperations(NamedTuple):
         rotations, shifts = torch.from_numpy(self.rotations), torch.from_numpy(self.translations) / self.grid
         return symmetrise(coefficients, SymmetryOperations(rotations, shifts, 0, ""), basis)[0]
 
+# %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #16ca41f2
+class GroupSearch:
+    """Groups of symmetry operations sought in the coefficients of a crystal, among the rotations that its lattice allows.
 
-class _GroupSearch:
-    """Operations as rows (place of W among the candidates, w in nodes), and the groups they generate."""
+    An operation is a row of four: the place of W among all candidate rotations, and w in nodes.
+    """
 
-    def __init__(self, place: Int64[np.ndarray, " k"], rotations: Int64[np.ndarray, "k 3 3"],
-                 cosines: Float32[np.ndarray, "k grid grid grid"], least: float):
-        known = candidate_rotations(torch.device("cpu"))
-        self.products, self.least, self.grid = known.products.numpy(), least, cosines.shape[1]
-        self.row = np.full(len(self.products), -1)
-        self.row[place] = np.arange(len(place))
-        self.place, self.rotations, self.cosines = place, rotations, cosines
-        self.identity = int((known.matrices == torch.eye(3, dtype=torch.int64)).all((1, 2)).nonzero()[0, 0])
+    def __init__(
+        self,
+        alpha: Complex64[Tensor, "S M"],  # of all species
+        lattice: Float64[np.ndarray, "3 3"],  # rows, Å
+        basis: FourierBasis,
+        grid: int = 48,
+        max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
+        least: float = 0.9,  # cosine of an operation
+    ):
+        self.alpha, self.basis, self.grid, self.least = alpha, basis, grid, least
+        self.candidates = candidate_rotations(torch.device("cpu"))
+        reduced, back = delaunay(lattice)
+        near = lattice_rotations(torch.from_numpy(reduced @ reduced.T)[None], max_strain)
+        undo = np.rint(np.linalg.inv(back.T)).astype(np.int64)
+        rotations = undo @ self.candidates.matrices[near.rotation].numpy() @ back.T
+        product, most = _products(alpha, torch.from_numpy(rotations), basis)
+        able = (product.abs().sum(1) / most >= least).numpy()  # the cosine cannot be larger than this
+        self.rotations, self.place = rotations[able], near.rotation.numpy()[able]
+        self.row = np.full(len(self.candidates.matrices), -1)
+        self.row[self.place] = np.arange(len(self.place))
+        unit = torch.eye(3, dtype=torch.int64)
+        self.identity = int((self.candidates.matrices == unit).all((1, 2)).nonzero()[0, 0])
+
+    def reaches_beyond(
+        self,
+        known: Int64[np.ndarray, "m 3 3"],  # rotations
+    ) -> bool:
+        """Whether a rotation beside the known ones can have the cosine."""
+        return bool((~(self.rotations[:, None] == known).all((2, 3)).any(1)).any())
+
+    @cached_property
+    def cosines(self) -> Float32[np.ndarray, "k grid grid grid"]:
+        """`operation_cosines` of the rotations."""
+        return operation_cosines(self.alpha, torch.from_numpy(self.rotations), self.basis, self.grid).numpy()
+
+    def largest(self) -> GridOperations:
+        """The largest group found on the translations."""
+        return self.operations(list(self.grow(self.centring()))[-1])
+
+    def nested(self) -> list[GridOperations]:
+        """Groups on the way to the largest one, from its translations and from none, the largest first."""
+        chains = {start.tobytes(): self.grow(start) for start in (self.centring(), self.trivial())}
+        weights = [self.grid**3, self.grid**2, self.grid, 1]
+        found = {tuple(np.sort(group @ weights)): group for chain in chains.values() for group in chain}
+        return [self.operations(group) for group in sorted(found.values(), key=len, reverse=True)]
 
     def generate(self, generators: Int64[np.ndarray, "n 4"]) -> Int64[np.ndarray, "m 4"] | None:
         """The group of some operations, or None if one of its members has a cosine below the limit."""
-        weights = np.array([self.grid**3, self.grid**2, self.grid, 1])
+        weights, products = np.array([self.grid**3, self.grid**2, self.grid, 1]), self.candidates.products.numpy()
         codes = np.unique(generators @ weights)
         while len(codes) <= 192:  # F-centred cubic groups have as many in a cell
             group = codes[:, None] // weights % np.array([len(self.row), *(self.grid,) * 3])
@@ -104,7 +145,7 @@ class _GroupSearch:
                 return None
             first, second = (part.reshape(-1, 4) for part in np.broadcast_arrays(group[:, None], generators[None]))
             moved = np.einsum("nij,nj->ni", self.rotations[self.row[first[:, 0]]], second[:, 1:]) + first[:, 1:]
-            place = self.products[first[:, 0], second[:, 0]]
+            place = products[first[:, 0], second[:, 0]]
             if (place < 0).any():
                 return None
             larger = np.union1d(codes, np.column_stack([place, moved % self.grid]) @ weights)
@@ -142,55 +183,6 @@ class _GroupSearch:
     def operations(self, group: Int64[np.ndarray, "m 4"]) -> GridOperations:
         """A group as rotations and translations."""
         return GridOperations(self.rotations[self.row[group[:, 0]]], group[:, 1:], self.grid)
-
-# %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #16ca41f2
-def _group_search(
-    alpha: Complex64[Tensor, "S M"], lattice: Float64[np.ndarray, "3 3"], basis: FourierBasis, grid: int, max_strain: float,
-    least: float, known: Int64[np.ndarray, "m 3 3"] | None = None,
-) -> _GroupSearch | None:
-    """Rotations that the lattice and perhaps the coefficients allow; None if none beside the `known` ones can."""
-    reduced, back = delaunay(lattice)
-    near = lattice_rotations(torch.from_numpy(reduced @ reduced.T)[None], max_strain)
-    undo = np.rint(np.linalg.inv(back.T)).astype(np.int64)
-    rotations = undo @ candidate_rotations(torch.device("cpu")).matrices[near.rotation].numpy() @ back.T
-    product, most = _products(alpha, torch.from_numpy(rotations), basis)
-    able = (product.abs().sum(1) / most >= least).numpy()
-    if known is not None:
-        new = able & ~(rotations[:, None] == known).all((2, 3)).any(1)
-        if not new.any():
-            return None
-    rotations, place = rotations[able], near.rotation.numpy()[able]
-    return _GroupSearch(place, rotations, operation_cosines(alpha, torch.from_numpy(rotations), basis, grid).numpy(), least)
-
-
-def coefficient_operations(
-    alpha: Complex64[Tensor, "S M"],  # of all species of a crystal
-    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
-    basis: FourierBasis,
-    grid: int = 48,
-    max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
-    least: float = 0.9,  # cosine of an operation
-    known: Int64[np.ndarray, "m 3 3"] | None = None,  # rotations that need no search
-) -> GridOperations | None:
-    """Symmetry operations of decoded coefficients; None if no rotation beside the `known` ones can reach the cosine."""
-    search = _group_search(alpha, lattice, basis, grid, max_strain, least, known)
-    return None if search is None else search.operations(list(search.grow(search.centring()))[-1])
-
-
-def nested_groups(
-    alpha: Complex64[Tensor, "S M"],  # of all species of a crystal
-    lattice: Float64[np.ndarray, "3 3"],  # rows, Å
-    basis: FourierBasis,
-    grid: int = 48,
-    max_strain: float = 0.1,  # rotations that strain the cell by more are no candidates
-    least: float = 0.9,  # cosine of an operation
-) -> list[GridOperations]:
-    """Groups on the way to that of `coefficient_operations`, from its translations and from none, the largest first."""
-    search = _group_search(alpha, lattice, basis, grid, max_strain, least)
-    assert search is not None, "the identity is always found"
-    chains = {start.tobytes(): search.grow(start) for start in (search.centring(), search.trivial())}
-    found = {tuple(np.sort(group @ [grid**3, grid**2, grid, 1])): group for chain in chains.values() for group in chain}
-    return [search.operations(group) for group in sorted(found.values(), key=len, reverse=True)]
 
 # %% ../../../nbs/api/representation/recovery/17_symmetric_recovery.ipynb #dd117d8b
 def _misfit(crystal: Crystal, species: Int64[np.ndarray, "6"], alpha: Complex64[Tensor, "6 M"], basis: FourierBasis) -> float:
@@ -237,9 +229,11 @@ def _hidden_operations(
     for i in (int(i) for i in torch.nonzero(usable)[:, 0]):
         crystal = plain.crystals[i]
         alpha = fc.coefficients[i, fc.species[i] > 0].cpu()
-        known = follow[i].in_given_cell()[0] if i in follow else None
-        group = coefficient_operations(alpha, lattices[i], basis, grid, max_strain, least, known)
-        if group is not None and len(group.rotations) > 1 and (crystal is None or not group.keep(crystal)):
+        search = GroupSearch(alpha, lattices[i], basis, grid, max_strain, least)
+        if i in follow and not search.reaches_beyond(follow[i].in_given_cell()[0]):
+            continue
+        group = search.largest()
+        if len(group.rotations) > 1 and (crystal is None or not group.keep(crystal)):
             found[i] = group
     return found
 
