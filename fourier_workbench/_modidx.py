@@ -2607,6 +2607,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                                  'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.grid_cell': ( 'api/representation/grid_symmetry.html#grid_cell',
                                                                                                                               'fourier_workbench/representation/grid_symmetry.py'),
+                                                                'fourier_workbench.representation.grid_symmetry.identity_place': ( 'api/representation/grid_symmetry.html#identity_place',
+                                                                                                                                   'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.lattice_basis': ( 'api/representation/grid_symmetry.html#lattice_basis',
                                                                                                                                   'fourier_workbench/representation/grid_symmetry.py'),
                                                                 'fourier_workbench.representation.grid_symmetry.lattice_rotations': ( 'api/representation/grid_symmetry.html#lattice_rotations',

@@ -112,6 +112,15 @@ def test_disorder_stays_in_p1_and_batches_do_not_mix() -> None:
     assert not follow_atoms([], GRID)
 
 
+def test_atoms_on_one_node_and_needles_do_not_fail_a_batch() -> None:
+    needle = np.array([[2.0128, 1.1621, 128.1912], [-2.0128, 1.1621, 128.1912], [0, -2.3242, 128.1912]])
+    shared = Crystal(needle, [39, 14, 16], [[0, 0, 0], [0, 0, 0], [0.25, 0.25, 0.25]])
+    found = follow_atoms([crystal_of(62), shared, Crystal(needle, [39, 16], [[0, 0, 0], [0.5, 0.5, 0.5]])], GRID, 0.1)
+    assert found[0].space_group[0] == 62 and all(np.isfinite(each.crystal.lattice).all() for each in found)
+    assert len(found[1]) == 1 and np.allclose(found[1].crystal.lattice, needle), "atoms that share a node have no operations"
+    assert len(found[2]) > 1
+
+
 @pytest.mark.parametrize("group", [2, 62, 148, 194, 225])
 def test_spglib_agrees_on_ideal_crystals(group: int) -> None:
     found = follow_atoms([crystal_of(group, strain=0.004)], GRID, 0.03)[0].crystal

@@ -23,9 +23,9 @@ from .basis import check_grid
 from .coefficients import snap
 
 # %% auto #0
-__all__ = ['CandidateRotations', 'candidate_rotations', 'metric_strain', 'LatticeRotations', 'lattice_rotations',
-           'atom_operations', 'closed_groups', 'lattice_basis', 'delaunay', 'GridCell', 'grid_cell', 'GridSymmetry',
-           'check_strain', 'follow_atoms']
+__all__ = ['CandidateRotations', 'candidate_rotations', 'identity_place', 'metric_strain', 'LatticeRotations',
+           'lattice_rotations', 'atom_operations', 'closed_groups', 'lattice_basis', 'delaunay', 'GridCell',
+           'grid_cell', 'GridSymmetry', 'check_strain', 'follow_atoms']
 
 # %% ../../nbs/api/representation/04_grid_symmetry.ipynb #555c3f92
 class CandidateRotations(NamedTuple):
@@ -57,6 +57,13 @@ def candidate_rotations(device: torch.device) -> CandidateRotations:
         products[k] = np.where((np.abs(after) <= 1).all(1), place[(np.clip(after, -1, 1) + 1) @ weights], -1)
     columns = ((matrices + 1) * np.array([[9], [3], [1]])).sum(1)
     return CandidateRotations(*(torch.from_numpy(part).to(device) for part in (matrices, columns, vectors, products)))
+
+
+@lru_cache(maxsize=4)
+def identity_place(device: torch.device) -> int:
+    """Place of the identity among the candidates."""
+    matrices = candidate_rotations(device).matrices
+    return int(torch.nonzero((matrices == torch.eye(3, device=device)).all(2).all(1))[0, 0])
 
 # %% ../../nbs/api/representation/04_grid_symmetry.ipynb #68ee74f7
 def metric_strain(metric: Float64[Tensor, "*b 3 3"], other: Float64[Tensor, "*b 3 3"]) -> Float64[Tensor, "*b"]:
@@ -136,8 +143,8 @@ def closed_groups(
     near: LatticeRotations,  # accepted rotations, each once per crystal
     n: int,  # crystals
 ) -> Bool[Tensor, " P"]:
-    """Rotations that remain when each crystal's set is made a group by dropping the most strained ones."""
-    products = candidate_rotations(near.crystal.device).products
+    """Rotations that remain when each crystal's set is made a group by dropping the most strained ones, never the identity."""
+    products, identity = candidate_rotations(near.crystal.device).products, near.rotation == identity_place(near.crystal.device)
     keep = torch.ones_like(near.crystal, dtype=torch.bool)
     member = torch.zeros(n, len(products), dtype=torch.bool, device=keep.device)
     member[near.crystal, near.rotation] = True
@@ -151,8 +158,9 @@ def closed_groups(
         open_ = torch.zeros(n, dtype=torch.bool, device=keep.device).index_fill_(0, crystal[first[outside]], True)
         if not open_.any():
             return keep
-        most = near.strain.new_zeros(n).scatter_reduce(0, near.crystal[keep], near.strain[keep], "amax")
-        dropped = keep & open_[near.crystal] & (near.strain > most[near.crystal] - 1e-9)
+        others = keep & ~identity  # of a needle of a cell, products are no candidates though none is strained
+        most = near.strain.new_zeros(n).scatter_reduce(0, near.crystal[others], near.strain[others], "amax")
+        dropped = others & open_[near.crystal] & (near.strain > most[near.crystal] - 1e-9)
         keep &= ~dropped
         member[near.crystal[dropped], near.rotation[dropped]] = False
 
@@ -300,6 +308,10 @@ def _follow(crystals: Sequence[Crystal], grid: int, max_strain: float, device: t
     metric = lattice @ lattice.mT
     near = lattice_rotations(metric, max_strain)
     row, shift = atom_operations(tensor([c.nodes for c in cells]), tensor([c.numbers for c in cells]), sizes, near, grid)
+    bare = torch.ones(n, dtype=torch.bool, device=device).index_fill_(0, near.crystal[row], False)  # atoms that share a node
+    alone = torch.nonzero((near.rotation == identity_place(device)) & bare[near.crystal])[:, 0]
+    row, order = torch.cat([row, alone]).sort(stable=True)
+    shift = torch.cat([shift, shift.new_zeros(len(alone), 3)])[order]
     kept = torch.zeros_like(near.crystal, dtype=torch.bool).index_fill_(0, row, True)
     kept[kept.clone()] = closed_groups(near.of(kept), n)
     group = near.of(kept)

@@ -25,6 +25,7 @@ from fourier_workbench.representation.grid_symmetry import (
     check_strain,
     delaunay,
     follow_atoms,
+    identity_place,
     lattice_rotations,
 )
 from ..lattice import log_to_lattice
@@ -108,8 +109,7 @@ class GroupSearch:
         self.rotations, self.place = rotations[able], near.rotation.numpy()[able]
         self.row = np.full(len(self.candidates.matrices), -1)
         self.row[self.place] = np.arange(len(self.place))
-        unit = torch.eye(3, dtype=torch.int64)
-        self.identity = int((self.candidates.matrices == unit).all((1, 2)).nonzero()[0, 0])
+        self.identity = identity_place(torch.device("cpu"))
 
     def reaches_beyond(
         self,
