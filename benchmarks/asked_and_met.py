@@ -69,14 +69,14 @@ class Bench:
         generator, options = self.generator, self.options
         requests = [ask(crystal) for crystal in self.crystals[: options.n]]
         answers = [answer_request(request, generator, options.seed, [i]) for i, request in enumerate(requests)]
-        rows = [answer.told for answer in answers if answer.told is not None]
+        rows = [answer.conditions for answer in answers if answer.conditions is not None]
         if len(rows) < len(answers) or any(answer.steering is not None for answer in answers):
             return [generator.sample(1, request=request, first=i, **self.how) for i, request in enumerate(requests)]
-        told = Conditions(*map(torch.cat, zip(*rows, strict=True)))
+        conditions = Conditions(*map(torch.cat, zip(*rows, strict=True)))
         how = Drawing(options.seed, options.steps, "churn", None, fitting_batch(generator), RecoveryOptions(), False, "first",
-                      None, None, 0, False)
-        ladders, _ = draw_ladders(generator, how, 0, len(requests), Answer(told))
-        result = generator.decode(ladders, seed=options.seed, kind="sample", told=told)
+                      None, None, 0, hold=0.3, progress=False)
+        ladders, _ = draw_ladders(generator, how, 0, len(requests), Answer(conditions))
+        result = generator.decode(ladders, seed=options.seed, kind="sample", conditions=conditions)
         return [replace(result.part(i, i + 1), request=request) for i, request in enumerate(requests)]
 
 

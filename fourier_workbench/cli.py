@@ -246,6 +246,7 @@ def sample(
     symmetry: bool = True, max_strain: MaxStrain = None, packing: bool = True,
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
     compositions: Literal["first", "open"] = "first",  # drawn first, where the model can, or left to the diffuser
+    hold: float = 0.3,  # noise level below which samples are led to the composition and space group drawn or asked; 0: never
     elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
     allow: str | None = None,  # further elements that may occur; alone: any of these
     forbid: str | None = None,  # elements that must not occur
@@ -277,7 +278,7 @@ def sample(
                      counts=counts, n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
                      volume_per_atom=_range(volume, "--volume"))
     result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
-                           compositions=compositions, request=asked, recovery=recovery, formats=formats)
+                           compositions=compositions, hold=hold, request=asked, recovery=recovery, formats=formats)
     paths, table = result.paths, result.table
     kept = result.funnel["kept"]
     print(f"{len(table)} sampled, {kept} crystals, {int(table['valid'].sum())} valid, {int(table['clean'].sum())} clean")

@@ -15,6 +15,7 @@ from fourier_workbench.diffusion.guides import (
     CompositionGuide,
     ElementsGuide,
     SizeGuide,
+    SpaceGroupGuide,
     Steering,
     SublatticeGuide,
     SymmetryGuide,
@@ -22,7 +23,7 @@ from fourier_workbench.diffusion.guides import (
     expected_atoms,
 )
 from fourier_workbench.errors import EvaluationError, RecipeError
-from fourier_workbench.generation import Generator, load_generator, sample_folder
+from fourier_workbench.generation import Generator, SampleResult, load_generator, sample_folder
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.model.conditions import Conditions
 from fourier_workbench.representation import FourierBasis, encode
@@ -44,6 +45,7 @@ SUPPLIED = [
     SublatticeGuide.of(SALT, ["Cl"], BASIS, 24),
     SublatticeGuide.of(SALT, ["Na", "Cl"], BASIS, 24, cell=False),
     SymmetryGuide(symmetry_operations(SALT), BASIS),
+    SpaceGroupGuide(torch.tensor([2, 221, 62]), BASIS),
 ]
 
 
@@ -184,3 +186,32 @@ def test_a_folder_of_led_samples_continues_and_refuses_another_guide(laptop: Gen
     assert more.table["formula"].tolist() == whole.table["formula"].tolist()
     with pytest.raises(EvaluationError, match="guide"):
         sample_folder(laptop, tmp_path / "a", 6, guide=SizeGuide(1, 4), **how)
+
+
+def test_samples_are_held_to_what_they_were_asked_for() -> None:
+    "Counts of atoms come near whole numbers and space groups are met; `hold=0` is the diffuser alone."
+    generator, how = load_generator("mp20"), {"seed": 4, "steps": 12, "progress": False}
+    held, free = (generator.sample(24, hold=hold, **how) for hold in (0.3, 0.0))
+    assert held.asked is not None and free.asked is not None and torch.equal(held.asked.species, free.asked.species)
+    assert (held.settings["hold"], free.settings["hold"]) == (0.3, 0.0)
+    assert not torch.equal(held.ladders, free.ladders)
+    assert held.table["clean"].sum() > free.table["clean"].sum()
+
+    def met(result: SampleResult) -> int:
+        groups = [0 if symmetry is None else symmetry.space_group[0] for symmetry in result.symmetries]
+        return sum(group == asked for group, asked in zip(groups, result.table["asked_group"], strict=True))
+
+    assert met(held) >= met(free)
+    opened = [generator.sample(2, hold=hold, compositions="open", **how).ladders for hold in (0.3, 0.0)]
+    assert torch.equal(*opened)
+    with pytest.raises(RecipeError, match="hold must be"):
+        generator.sample(1, hold=1.5, **how)
+
+
+def test_a_space_group_leads_each_sample_by_its_own_operations() -> None:
+    fourier = encode([SALT, SALT, SALT], BASIS, 24)
+    bent = fourier.coefficients + 0.3 * BASIS.hermitian(torch.randn(fourier.coefficients.shape, dtype=torch.complex64))
+    decoded = Decoded(fourier.lattice.float(), torch.zeros(3, 6, 84), bent)
+    losses = SpaceGroupGuide(torch.tensor([221, 0, 1]), BASIS)(decoded)
+    assert losses[0] > 1e-3 and not losses[1:].any()
+    assert SpaceGroupGuide(torch.tensor([0, 221, 221]), BASIS).at(slice(1, 3))(decoded)[0] == pytest.approx(float(losses[0]))

@@ -16,7 +16,15 @@ from test_symmetric_recovery import noisy
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
 from fourier_workbench.generation import RecoveryOptions, load_generator
-from fourier_workbench.representation import FourierBasis, density, encode, follow_atoms, recover_symmetric, snap
+from fourier_workbench.representation import (
+    FourierBasis,
+    FourierCrystals,
+    density,
+    encode,
+    follow_atoms,
+    recover_symmetric,
+    snap,
+)
 from fourier_workbench.representation.recovery.packing import (
     APART,
     Arrangement,
@@ -25,10 +33,12 @@ from fourier_workbench.representation.recovery.packing import (
     contact_costs,
     recover_packed,
     shortest_distances,
+    standard_orbits,
 )
 from fourier_workbench.representation.recovery.symmetric import GridOperations, GroupSearch
 
 BASIS, GRID = FourierBasis(5), 24
+OXYGEN = (7, 7, 0), (17, 17, 0), (5, 19, 0.5), (19, 5, 0.5)  # of rutile
 DECODED = {"tolerance": math.inf, "policy": "trust_species"}
 
 
@@ -122,6 +132,39 @@ def test_groups_are_nested_between_the_identity_and_the_largest() -> None:
     assert all(orders[0] % order == 0 for order in orders) and groups[0].keep(crystal)
 
 
+def with_counts(blurred: FourierCrystals, exact: FourierCrystals) -> FourierCrystals:
+    "Noisy coefficients whose zero modes, the numbers of atoms, are exact."
+    alpha = blurred.coefficients.clone()
+    alpha[..., BASIS.zero] = exact.coefficients[..., BASIS.zero]
+    return replace(blurred, coefficients=alpha)
+
+
+def test_the_group_that_was_asked_for_is_found_in_more_noise() -> None:
+    "Rutile with so much noise that its coefficients alone seldom give P4₂/mnm."
+    rutile = Crystal(np.diag([4.6, 4.6, 2.96]), [22, 22, 8, 8, 8, 8],
+                     [[0, 0, 0], [0.5, 0.5, 0.5], *([x / 24, y / 24, z] for x, y, z in OXYGEN)])
+    fc = encode([rutile], BASIS, GRID)
+    rows = [with_counts(noisy(fc, size, seed), fc) for size in (1.6, 2.0) for seed in range(4)]
+
+    def groups(asked: torch.Tensor | None) -> list[int]:
+        found = [recover_packed(row, BASIS, GRID, 0.1, space_groups=asked, **DECODED).symmetries[0] for row in rows]
+        return [0 if symmetry is None else symmetry.space_group[0] for symmetry in found]
+
+    told, untold = groups(torch.tensor([136])), groups(None)
+    assert told.count(136) > untold.count(136)
+
+
+def test_a_group_of_another_setting_or_grid_changes_nothing() -> None:
+    salt = Crystal(4.12 * np.eye(3), [55, 17], [[0.125, 0.25, 0.375], [0.625, 0.75, 0.875]])
+    blurred = noisy(encode([salt], BASIS, GRID), 1.5)
+    asked, free = (recover_packed(blurred, BASIS, GRID, 0.1, space_groups=groups, **DECODED).crystals[0]
+                   for groups in (torch.tensor([227]), None))
+    assert asked is not None and free is not None and np.array_equal(asked.frac_coords, free.frac_coords)
+    assert standard_orbits(227, 10) is None and standard_orbits(225, 10) is not None
+    one = standard_orbits(1, GRID)
+    assert one is not None and one.whole
+
+
 def test_exact_coefficients_are_left_alone(crystals: list[Crystal]) -> None:
     fc = encode(crystals, BASIS, GRID)
     packed, symmetric = (function(fc, BASIS, GRID, 0.1, **DECODED) for function in (recover_packed, recover_symmetric))
@@ -134,10 +177,7 @@ def test_exact_coefficients_are_left_alone(crystals: list[Crystal]) -> None:
 @pytest.mark.parametrize("size", [1.0, 2.5])
 def test_atoms_of_noisy_coefficients_stay_apart_and_are_as_many(crystals: list[Crystal], size: float) -> None:
     fc = encode(crystals, BASIS, GRID)
-    blurred = noisy(fc, size)
-    zero = torch.stack([fc.coefficients[..., BASIS.zero]], -1)
-    blurred = replace(blurred, coefficients=blurred.coefficients.clone())
-    blurred.coefficients[..., BASIS.zero] = zero[..., 0]
+    blurred = with_counts(noisy(fc, size), fc)
     packed, plain = (function(blurred, BASIS, GRID, 0.1, **DECODED) for function in (recover_packed, recover_symmetric))
 
     def closest(crystal: Crystal | None) -> float:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_grid_symmetry import crystal_of
 
 from fourier_workbench import Crystal
 from fourier_workbench.errors import RepresentationError
@@ -19,7 +20,9 @@ from fourier_workbench.representation import (
 from fourier_workbench.representation.symmetry import (
     SymmetryOperations,
     closed_modes,
+    invariant_share,
     orbits,
+    standard_operations,
     symmetrise,
     symmetry_residuals,
 )
@@ -142,3 +145,27 @@ def test_the_symmetric_snap_refuses_a_bad_grid_and_coincident_atoms():
         snap_symmetric(Crystal(3 * np.eye(3), [84], [[0, 0, 0]]), 50)
     with pytest.raises(RepresentationError, match="no space group"):
         snap_symmetric(Crystal(3 * np.eye(3), [84, 84], [[0, 0, 0], [0, 0, 0]]))
+
+
+@pytest.mark.parametrize("start", [1, 60, 120, 180])
+def test_the_number_of_a_group_names_its_operations_in_the_standard_cell(start: int) -> None:
+    "Every group: three general orbits in its conventional cell, made standard, have exactly the operations of the tables."
+    for number in range(start, min(start + 60, 231)):
+        standard = crystal_of(number).standard(1e-4)
+        named, sites = standard_operations(number), standard.frac_coords
+        order = len(symmetry_operations(standard, 1e-4).rotations)
+        assert named.number == number and len(named.rotations) == order
+        images = sites @ named.rotations.numpy().transpose(0, 2, 1) + named.translations.numpy()[:, None]
+        apart = images[:, :, None] - sites
+        near = np.abs(apart - np.rint(apart)).max(3) < 1e-3
+        assert (near & (standard.numbers[:, None] == standard.numbers)).any(2).all(), number
+
+
+def test_the_invariant_share_is_one_for_the_group_and_less_for_others() -> None:
+    basis, crystal = FourierBasis(5), crystal_of(62).standard(1e-4)
+    fc = encode([crystal], basis, 48)
+    alpha = fc.coefficients[0, fc.species[0] > 0]
+    assert invariant_share(alpha, standard_operations(62), basis) > 0.999
+    assert invariant_share(alpha, standard_operations(136), basis) < 0.7
+    with pytest.raises(RepresentationError, match="number must be"):
+        standard_operations(231)

@@ -246,7 +246,7 @@ def guided_samples(
         return None, reasons
     settings = [setting_of_draw(task, index) for task, index in zip(tasks, indices, strict=True)]
     how = Drawing(seed, steps, "churn", None, fitting_batch(generator), RecoveryOptions(), trace, "open", None, None, first,
-                  progress=False)
+                  hold=0.0, progress=False)
     answer = Answer(conditions, guides_of_draws(generator, tasks, settings, pattern, led))
     ladders, way = draw_ladders(generator, how, first, len(tasks), answer)
     found = generator.decode(ladders[good], seed=seed, indices=[indices[k] for k in good],

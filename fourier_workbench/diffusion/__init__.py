@@ -8,6 +8,7 @@ from fourier_workbench.diffusion.guides import (
     CompositionGuide,
     ElementsGuide,
     SizeGuide,
+    SpaceGroupGuide,
     Steering,
     SublatticeGuide,
     SymmetryGuide,
@@ -16,8 +17,8 @@ from fourier_workbench.diffusion.guides import (
 from fourier_workbench.diffusion.noise import InformationMatchedSchedule, radial_laplace, sample_generators
 from fourier_workbench.diffusion.samplers import SAMPLERS, LadderNoise, denoiser, get_sampler, noise_levels
 
-__all__ = ["CompositionGuide", "ElementsGuide", "InformationMatchedSchedule", "LadderNoise", "SAMPLERS", "SizeGuide", "Steering",
-           "SublatticeGuide", "SymmetryGuide", "VolumeGuide", "denoiser", "get_sampler", "noise_levels", "radial_laplace",
-           "sample_generators"]
+__all__ = ["CompositionGuide", "ElementsGuide", "InformationMatchedSchedule", "LadderNoise", "SAMPLERS", "SizeGuide",
+           "SpaceGroupGuide", "Steering", "SublatticeGuide", "SymmetryGuide", "VolumeGuide", "denoiser", "get_sampler",
+           "noise_levels", "radial_laplace", "sample_generators"]
 
 __getattr__ = forward(__name__, {"levels": "diffusion.samplers:noise_levels"})

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Self
 
 import torch
-from jaxtyping import Complex64, Float
+from jaxtyping import Complex64, Float, Int64
 from pymatgen.core import Composition, Element
 from torch import Tensor
 
@@ -24,12 +25,12 @@ from ..model.conditions import Conditions
 from ..model.diffuser import Prediction
 from ..representation.basis import MAX_SLOTS, FourierBasis
 from ..representation.encode import encode
-from ..representation.symmetry import SymmetryOperations, symmetrise
+from ..representation.symmetry import SymmetryOperations, closed_modes, standard_operations, symmetrise
 
 # %% auto #0
-__all__ = ['Guide', 'guide_name', 'Steering', 'SteeringRecord', 'guide_gradient', 'Steered', 'expected_atoms',
+__all__ = ['Guide', 'OBEYED', 'guide_name', 'Steering', 'SteeringRecord', 'guide_gradient', 'Steered', 'expected_atoms',
            'conditions_of_formula', 'CompositionGuide', 'ElementsGuide', 'VolumeGuide', 'SizeGuide', 'SublatticeGuide',
-           'SymmetryGuide']
+           'SymmetryGuide', 'SpaceGroupGuide']
 
 # %% ../../nbs/api/diffusion/02_guides.ipynb #9e61156d
 Guide = Callable[[Decoded], Float[Tensor, " B"]]
@@ -373,3 +374,40 @@ class SymmetryGuide:
         mean = (w.mT @ metric[:, None] @ w).mean(1)
         strain = (metric - mean).square().sum((1, 2)) / metric.square().sum((1, 2))
         return apart / alpha.abs().square().sum((1, 2)) + strain
+
+# %% ../../nbs/api/diffusion/02_guides.ipynb #6b90ea2a
+OBEYED = 0.5  # share of |α|² that is invariant in samples that a standard setting fits
+
+
+@lru_cache(maxsize=64)
+def _standard_guide(number: int, basis: FourierBasis) -> SymmetryGuide:
+    return SymmetryGuide(standard_operations(number), basis)
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceGroupGuide:
+    """Coefficients and cell invariant under a space group in its standard setting, for each sample its own."""
+
+    groups: Int64[Tensor, " B"]  # numbers, 1 … 230; 0 for none
+    basis: FourierBasis
+
+    def __repr__(self) -> str:
+        return f"SpaceGroupGuide({len(self.groups)} groups)"
+
+    def at(self, rows: slice) -> SpaceGroupGuide:
+        """For some of the samples."""
+        return SpaceGroupGuide(self.groups[rows], self.basis)
+
+    def __call__(self, decoded: Decoded) -> Float[Tensor, " B"]:
+        alpha = decoded.coefficients
+        losses, power = alpha.real.sum((1, 2)) * 0, alpha.detach().abs().square()
+        for number in self.groups.unique().tolist():
+            if number < 2:  # nothing to obey
+                continue
+            rows, guide = torch.nonzero(self.groups == number).flatten().to(alpha.device), _standard_guide(number, self.basis)
+            part = Decoded(decoded.lattice[rows], decoded.species_logits[rows], alpha[rows])
+            closed = closed_modes(guide.operations, self.basis).to(alpha.device)
+            mean = (part.coefficients.detach() @ guide.projector.to(alpha)).abs().square()
+            fits = mean[..., closed].sum((1, 2)) >= OBEYED * power[rows][..., closed].sum((1, 2))
+            losses = losses.index_add(0, rows, torch.where(fits, guide(part), 0.0))
+        return losses

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..arguments import check_arguments, check_options
+from ..arguments import FRACTION, check_arguments, check_options
 from ..diffusion.guides import Steering
 from ..diffusion.samplers import get_sampler, noise_levels
 from ..errors import EvaluationError, RecipeError
@@ -178,7 +178,7 @@ def sample_folder(
     batch_size: int | None = None,
     recovery: RecoveryOptions = RecoveryOptions(),
     accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
-    compositions: Literal["first", "open"] = "first",  # as in `Generator.sample`
+    compositions: Literal["first", "open"] = "first", hold: float = 0.3,  # as in `Generator.sample`
     formats: Iterable[str] = ("cif", "parquet"),
     chunk: int | None = None,  # samples that a kill can lose; default: 256 on a GPU, otherwise 32
     progress: bool = True,
@@ -187,6 +187,7 @@ def sample_folder(
     formats = check_formats(formats)
     check_arguments(RecipeError, n=n, seed=seed)
     check_options(RecipeError, accept=accept, chunk=chunk, batch_size=batch_size)
+    check_arguments(RecipeError, {"hold": FRACTION}, hold=hold)
     noise_levels(steps), get_sampler(sampler)  # refuse what is none
     _, weight = guided_denoiser(generator, guidance)
     writable_folder(directory, room=SAMPLE_BYTES * n * len(formats))  # known before drawing
@@ -194,7 +195,7 @@ def sample_folder(
              "batch_size": batch_size, "accept": accept, "recovery": asdict(recovery),
              "max_strain": generator.strain_limit(recovery)}
     if generator.composer is not None:
-        about["compositions"] = compositions
+        about |= {"compositions": compositions, "hold": hold}
     steering = Steering.of(guide)
     if steering is not None:
         about["guide"] = steering.describe()  # functions by their names: a folder cannot tell that one was rewritten
@@ -206,8 +207,8 @@ def sample_folder(
     def draw(start: int, count: int) -> SampleResult:
         mine = None if steering is None else steering.at(slice(start, start + count))
         result = generator.sample(count, seed, steps, sampler, guidance=guidance, guide=mine, request=request,
-                                  batch_size=batch_size, recovery=recovery, compositions=compositions, first=start,
-                                  progress=False)
+                                  batch_size=batch_size, recovery=recovery, compositions=compositions, hold=hold,
+                                  first=start, progress=False)
         return result if accept is None else result.accepting(accept)
 
     chunk = (256 if generator.device.type == "cuda" else 32) if chunk is None else chunk

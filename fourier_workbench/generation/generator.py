@@ -20,11 +20,26 @@ from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..arguments import LIMITS, Whole, check_arguments, check_choice, check_fields, check_options
+from fourier_workbench.arguments import (
+    FRACTION,
+    LIMITS,
+    Whole,
+    check_arguments,
+    check_choice,
+    check_fields,
+    check_options,
+)
 from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
 from ..config.schema import Recipe
 from ..crystal import Crystal
-from ..diffusion.guides import Steered, Steering, SteeringRecord, SublatticeGuide
+from fourier_workbench.diffusion.guides import (
+    CompositionGuide,
+    SpaceGroupGuide,
+    Steered,
+    Steering,
+    SteeringRecord,
+    SublatticeGuide,
+)
 from ..diffusion.noise import InformationMatchedSchedule, sample_generators
 from fourier_workbench.diffusion.samplers import (
     Denoise,
@@ -60,7 +75,7 @@ __all__ = ['MOST_STRAIN', 'UNMEASURED_STRAIN', 'Part', 'NO_DIFFUSER', 'NO_GUIDE'
            'impose_composition', 'decode_crystals', 'Generator', 'require', 'encoder_inputs', 'split_range',
            'fitting_batch', 'widest', 'refine_recovered', 'Drawing', 'draw_conditions', 'ladder_noise',
            'starting_levels', 'draw_ladders', 'draw_samples', 'draw_until', 'draw_accepted', 'guided_denoiser',
-           'steered', 'shipped', 'load_generator']
+           'steered', 'held', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/02_generator.ipynb #b68415cf
 MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
@@ -108,7 +123,9 @@ def decode_crystals(
     limit = generator.strain_limit(options)
     if limit is None:
         return recover(fourier, basis, grid, **how)
-    return (recover_packed if options.packing else recover_symmetric)(fourier, basis, grid, limit, **how)
+    if not options.packing:
+        return recover_symmetric(fourier, basis, grid, limit, **how)
+    return recover_packed(fourier, basis, grid, limit, space_groups=None if conditions is None else conditions.space_group, **how)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #ff71caae
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,6 +193,7 @@ class Generator:
         first: int = 0,  # number of the first sample
         accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
         compositions: Literal["first", "open"] = "first",  # drawn first, as conditions, where the generator can; or open
+        hold: float = 0.3,  # φ below which samples are led to the composition and space group of their conditions; 0: never
         progress: bool = True,
     ) -> SampleResult:
         """Samples `first` … `first` + n − 1 of `seed`, or with `accept` as many as it takes, those not accepted included.
@@ -185,7 +203,7 @@ class Generator:
         check_arguments(RecipeError, LIMITS | {"steps": Whole(1, 10**5)}, n=n, seed=seed, steps=steps, first=first)
         size = fitting_batch(self) if batch_size is None else batch_size
         how = Drawing(seed, steps, sampler, guidance, size, recovery, trace, compositions, Steering.of(guide), request, first,
-                      progress)
+                      hold, progress)
         how.check(self)  # what cannot be met is refused before anything is drawn
         draw = partial(draw_samples, self, how)
         result = draw(first, n) if accept is None else draw_accepted(draw, first, n, accept)
@@ -318,6 +336,7 @@ class Drawing:
     steering: Steering | None
     request: Request | None
     first: int  # number of the first sample
+    hold: float
     progress: bool
     record: SteeringRecord = field(default_factory=SteeringRecord)
     proposals: Counter[str] = field(default_factory=Counter)  # of compositions, and those among them that matched
@@ -325,6 +344,7 @@ class Drawing:
     def check(self, generator: Generator) -> None:
         """Raises `CheckpointError` or `RecipeError` for what this generator cannot do."""
         check_options(RecipeError, batch_size=self.batch_size, guidance=self.guidance)
+        check_arguments(RecipeError, {"hold": FRACTION}, hold=self.hold)
         guided_denoiser(generator, self.guidance)
         if self.request is not None:
             answer_request(self.request, generator, self.seed, [self.first])
@@ -335,7 +355,7 @@ class Drawing:
                                  "guidance": guided_denoiser(generator, self.guidance)[1],
                                  "recovery": asdict(self.recovery), "max_strain": generator.strain_limit(self.recovery)}
         if generator.composer is not None:
-            about["compositions"] = self.compositions
+            about |= {"compositions": self.compositions, "hold": self.hold}
         if self.request is not None:
             about["request"] = self.request.parts() | {"compositions": dict(self.proposals)}
         if self.steering is not None:
@@ -405,6 +425,8 @@ def draw_ladders(
             rows = slice(batch.start, batch.stop)
             mine = None if conditions is None else conditions.at(rows).to(generator.device)
             denoise, _ = guided_denoiser(generator, how.guidance, mine)
+            if mine is not None and how.hold:
+                denoise = held(generator, denoise, mine, how.hold, answer.kept is not None)
             if steering is not None:
                 denoise = steered(generator, denoise, steering.at(rows), how.record)
             noise = ladder_noise(generator, how.seed, range(start + batch.start, start + batch.stop))
@@ -496,6 +518,17 @@ def steered(generator: Generator, denoise: Denoise, steering: Steering, record: 
     autoencoder, schedule = generator.autoencoder, require(generator, generator.schedule, NO_DIFFUSER)
     rows = max(1, 8192 // len(autoencoder.decoder.tokens))  # a graph for the gradient takes more memory than a plain pass
     return Steered(denoise, autoencoder.decode, steering, schedule.tau * autoencoder.selector, record, rows)
+
+
+def held(generator: Generator, denoise: Denoise, conditions: Conditions, below: float, kept: bool) -> Denoise:
+    """`denoise` that leads samples at the last levels to what the diffuser was only told: composition and space group."""
+    guides: list[Any] = [CompositionGuide(conditions)] if conditions.species.any(1).all() else []
+    if conditions.space_group.any() and not kept:  # a kept sublattice need not stand where the standard setting has it
+        guides.append(SpaceGroupGuide(conditions.space_group, generator.autoencoder.basis))
+    if require(generator, generator.diffuser, NO_DIFFUSER).config.conditions is None or not guides:
+        return denoise
+    steering = Steering(tuple(guides), (1.0,) * len(guides), (0.0, below))
+    return steered(generator, denoise, steering, SteeringRecord())
 
 # %% ../../nbs/api/generation/02_generator.ipynb #893ee32d
 def shipped() -> dict[str, Path]:

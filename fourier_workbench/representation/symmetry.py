@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +16,16 @@ import torch
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64
 from torch import Tensor
 
+from ..arguments import Whole, check_arguments
 from ..crystal import Crystal, check_symprec
 from ..errors import RepresentationError
 from .basis import FourierBasis
 from ..threads import available_cores
 
 # %% auto #0
-__all__ = ['SpaceGroup', 'SymmetryOperations', 'symmetry_operations', 'find_space_group', 'find_space_groups', 'mode_images',
-           'apply_operation', 'symmetry_residuals', 'closed_modes', 'symmetrise', 'orbits']
+__all__ = ['SpaceGroup', 'SymmetryOperations', 'symmetry_operations', 'find_space_group', 'find_space_groups',
+           'standard_operations', 'mode_images', 'apply_operation', 'symmetry_residuals', 'closed_modes', 'symmetrise',
+           'invariant_share', 'orbits']
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #56292f99
 class SymmetryOperations(NamedTuple):
@@ -82,6 +84,47 @@ def find_space_groups(
     """`find_space_group` of each crystal, on all cores."""
     with ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(partial(find_space_group, symprec=symprec), crystals))
+
+# %% ../../nbs/api/representation/03_symmetry.ipynb #224c0ec1
+_PRIMITIVE = {  # columns are the axes of the primitive cell in terms of the conventional ones, as spglib defines them
+    "P": np.eye(3),
+    "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
+    "C": np.array([[0.5, 0.5, 0], [-0.5, 0.5, 0], [0, 0, 1]]),
+    "R": np.array([[2, -1, -1], [1, 1, -2], [1, 1, 1]]) / 3,
+    "I": np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]]),
+    "F": np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]),
+}
+
+
+@cache
+def _standard_settings() -> dict[int, tuple[int, str]]:
+    """Hall number and symbol of each space group's standard setting: the first in the tables."""
+    found: dict[int, tuple[int, str]] = {}
+    for hall in range(1, 531):
+        setting: Any = spglib.get_spacegroup_type(hall)
+        found.setdefault(int(setting.number), (hall, str(setting.international_short)))
+    return found
+
+
+@cache
+def standard_operations(
+    number: int,  # of a space group, 1 … 230
+) -> SymmetryOperations:
+    """Operations of a space group in its standard setting and primitive cell: those of crystals as `Crystal.standard` gives them.
+
+    Raises `RepresentationError` for a number that no space group has.
+    """
+    check_arguments(RepresentationError, {"number": Whole(1, 230)}, number=number)
+    hall, symbol = _standard_settings()[number]
+    table: Any = spglib.get_symmetry_from_database(hall)
+    axes = _PRIMITIVE[symbol[0]]
+    inverse, found = np.linalg.inv(axes), {}
+    for rotation, translation in zip(table["rotations"], table["translations"], strict=True):
+        whole = np.rint(inverse @ rotation @ axes).astype(np.int64)
+        shift = np.rint(24 * (inverse @ translation)).astype(np.int64) % 24  # all translations of the tables are 24ths
+        found[whole.tobytes(), shift.tobytes()] = whole, shift / 24
+    rotations, shifts = (torch.from_numpy(np.stack(part)) for part in zip(*found.values(), strict=True))
+    return SymmetryOperations(rotations, shifts, number, symbol, torch.zeros(3, dtype=torch.float64))
 
 # %% ../../nbs/api/representation/03_symmetry.ipynb #f08558ee
 def mode_images(
@@ -147,6 +190,17 @@ def symmetrise(
         [apply_operation(coefficients, rotation, translation, basis)[0] for rotation, translation in pairs]
     ).mean(0)
     return torch.where(closed, mean, coefficients), int((~closed).sum())
+
+
+def invariant_share(
+    coefficients: Complex64[Tensor, "S M"],  # of all species of a crystal
+    operations: SymmetryOperations,  # all operations of a group
+    basis: FourierBasis,
+) -> float:
+    """Share of |α|² in the invariant part, over the modes whose whole orbit is known: 1 for a crystal with this group."""
+    closed = closed_modes(operations, basis).to(coefficients.device)
+    mean = symmetrise(coefficients, operations, basis)[0]
+    return float(mean[:, closed].abs().square().sum() / coefficients[:, closed].abs().square().sum().clamp_min(1e-12))
 
 
 def orbits(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +28,12 @@ from fourier_workbench.representation.recovery.symmetric import (
     moved_apart,
     recover_symmetric,
 )
+from ..symmetry import invariant_share, standard_operations
 
 # %% auto #0
-__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'shortest_distances', 'contact_ratios', 'contact_costs',
-           'Orbits', 'Arrangement', 'Placed', 'Packing', 'recover_packed']
+__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'ASKED_LOSS', 'ASKED_SHARE', 'STIFFNESS', 'ATTEMPTS',
+           'shortest_distances', 'contact_ratios', 'contact_costs', 'Orbits', 'standard_orbits', 'Arrangement',
+           'Placed', 'Packing', 'recover_packed']
 
 # %% ../../../nbs/api/representation/recovery/19_packing.ipynb #82f11ec0
 APART = 0.75  # of the sum of two covalent radii: shorter contacts cost, in proportion
@@ -94,13 +96,15 @@ class Orbits:
         flat = np.unique(self._images[:, orbit])
         return np.stack(np.unravel_index(flat, (self.grid,) * 3), 1)
 
-    def spread(self, table: Float32[np.ndarray, "d d d"], orbit: int) -> Float32[np.ndarray, " n"]:
-        """Sum over the nodes of an orbit of a function of the displacement, tabulated for two cells, at every representative."""
-        if self.whole:  # one node: the table, moved
-            x, y, z = -self.representatives[orbit] % self.grid
-            return table[x : x + self.grid, y : y + self.grid, z : z + self.grid].ravel()
-        apart = (self.representatives - self.nodes(orbit)[:, None]) % self.grid
-        return table[apart[..., 0], apart[..., 1], apart[..., 2]].sum(0)
+    def spread(self, tables: Float32[np.ndarray, "t d d d"], orbit: int) -> Float32[np.ndarray, "t n"]:
+        """Sums over the nodes of an orbit of functions of the displacement, tabulated for two cells, at every representative."""
+        size = self.grid
+        if self.whole:  # one node: the tables, moved
+            x, y, z = -self.representatives[orbit] % size
+            return tables[:, x : x + size, y : y + size, z : z + size].reshape(len(tables), -1)
+        apart = (self.representatives - self.nodes(orbit)[:, None]) % size
+        flat = (apart[..., 0] * size + apart[..., 1]) * size + apart[..., 2]
+        return tables[:, :size, :size, :size].reshape(len(tables), -1).take(flat, axis=1).sum(1)
 
     def among(self, table: Float32[np.ndarray, "d d d"]) -> Float32[np.ndarray, " n"]:
         """Sum over an orbit's other nodes of a function of their displacement from the representative, orbit by orbit."""
@@ -116,6 +120,19 @@ class Orbits:
         for n in range(1, count + 1):
             can[n] = any(can[n - size] for size in self.sizes if size <= n)
         return can
+
+
+@lru_cache(maxsize=48)  # samples share groups; a cubic one takes 3 MB on a grid of 24
+def standard_orbits(
+    number: int,  # of a space group; 1: every node by itself
+    grid: int,
+) -> Orbits | None:
+    """Orbits of a space group in its standard setting; None on a grid without its translations."""
+    group = standard_operations(number)
+    shifts = grid * group.translations.numpy()
+    if np.abs(shifts - np.rint(shifts)).max() > 1e-6:
+        return None
+    return Orbits(GridOperations(group.rotations.numpy(), np.rint(shifts).astype(np.int64) % grid, grid))
 
 # %% ../../../nbs/api/representation/recovery/19_packing.ipynb #4a13d22e
 class Arrangement:
@@ -154,13 +171,14 @@ class Arrangement:
     def gain_without(self, place: int) -> Float32[np.ndarray, " n"]:
         """`gain` of its species while the orbit at `place` in the list is away."""
         s, orbit = self.occupied[place]
-        here = 2 * self.orbits.spread(self.packing.kernel, orbit) + self.orbits.spread(self.packing.costs[s, s], orbit)
-        return self.gain(s) + here
+        kernel, cost = self.orbits.spread(self.packing.tables[s, 0 : s + 2 : s + 1], orbit)  # the first, and its own
+        return self.gain(s) + (2 * kernel + cost)
 
     def _change(self, s: int, orbit: int, sign: int) -> None:
-        self._left[s] -= sign * self.orbits.spread(self.packing.kernel, orbit)
-        for other, costs in enumerate(self.packing.costs[s]):
-            self._cost[other] += sign * self.orbits.spread(costs, orbit)
+        kernel, *costs = self.orbits.spread(self.packing.tables[s], orbit)
+        self._left[s] -= sign * kernel
+        for other, cost in enumerate(costs):
+            self._cost[other] += sign * cost
 
     def fill(self, rng: np.random.Generator | None = None) -> bool:
         """Occupy orbits until all atoms have a place, the largest gain first; False if whole orbits cannot hold them."""
@@ -220,6 +238,7 @@ class Packing:
     lattice: Float64[np.ndarray, "3 3"]  # Å
     basis: FourierBasis
     grid: int
+    stiffness: float = 1.0  # P is multiplied by it
 
     @cached_property
     def kernel(self) -> Float32[np.ndarray, "d d d"]:
@@ -235,7 +254,13 @@ class Packing:
     @cached_property
     def costs(self) -> Float32[np.ndarray, "S S d d d"]:
         """`contact_costs`, for displacements of up to two cells."""
-        return np.tile(contact_costs(self.ratios), TILE)
+        return np.tile(self.stiffness * contact_costs(self.ratios), TILE)
+
+    @cached_property
+    def tables(self) -> Float32[np.ndarray, "S t d d d"]:
+        """The kernel, and the costs of each species with every other one."""
+        kernel = np.broadcast_to(self.kernel, (len(self.counts), 1, *self.kernel.shape))
+        return np.concatenate([kernel, self.costs], axis=1)
 
     def placed(self, nodes: Int64[np.ndarray, "N 3"], species: Int64[np.ndarray, " N"]) -> Placed:
         """Atoms with their misfit and their shortest contact."""
@@ -252,16 +277,14 @@ class Packing:
         return Crystal(self.lattice, self.numbers[placed.species], placed.nodes / self.grid)
 
     def place(
-        self, operations: GridOperations | None = None,  # None: the identity alone
+        self, orbits: Orbits | None = None,  # None: every node by itself
         start: Placed | None = None,  # tried too
         attempts: int = 2, seed: int = 0,
     ) -> Placed | None:
         """The atoms on whole orbits with the least energy that a few attempts find; None where they cannot fill them."""
-        if operations is None:
-            one = np.eye(3, dtype=np.int64)
-            operations = GridOperations(one[None], np.zeros((1, 3), dtype=np.int64), self.grid)
-        orbits, rng = Orbits(operations), np.random.default_rng(seed)
-        alpha = self.alpha if len(operations.rotations) == 1 else operations.symmetrise(self.alpha, self.basis)
+        orbits, rng = orbits or standard_orbits(1, self.grid), np.random.default_rng(seed)
+        assert orbits is not None, "any grid has the identity"
+        alpha = self.alpha if orbits.whole else orbits.operations.symmetrise(self.alpha, self.basis)
         rho = (density(alpha, self.basis, self.grid) / len(self.basis)).numpy()
         own = 1 + orbits.among(self.kernel) + np.stack([orbits.among(costs[s]) / 2 for s, costs in enumerate(self.costs)])
         best: Arrangement | None = None
@@ -280,6 +303,27 @@ class Packing:
 
 # %% ../../../nbs/api/representation/recovery/19_packing.ipynb #69701591
 EXPLAINED = 0.1  # relative residual below which crystals are left as they were recovered
+ASKED_LOSS = 1.25  # largest factor by which the residual may grow for the group that was asked for
+ASKED_SHARE = 0.5  # of |α|² that must be invariant under it: coefficients of other settings have less
+STIFFNESS, ATTEMPTS = 16.0, 8  # the placement of its few orbits: contacts count as forbidden, and chance has more tries
+
+
+def _as_asked(
+    packing: Packing, base: Placed, start: GridSymmetry,
+    number: int,  # of the space group
+    max_strain: float,
+) -> tuple[GridSymmetry, Placed] | None:
+    """Atoms on orbits of the space group that was asked for; None where they do not fit it or their coefficients do not."""
+    if number < 2 or start.space_group[0] == number:
+        return None if number < 2 else (start, base)
+    orbits = standard_orbits(number, packing.grid)
+    if orbits is None or invariant_share(packing.alpha, standard_operations(number), packing.basis) < ASKED_SHARE:
+        return None
+    placed = replace(packing, stiffness=STIFFNESS).place(orbits, attempts=ATTEMPTS)
+    if placed is None or placed.contact < min(APART, base.contact) or placed.misfit > ASKED_LOSS * base.misfit:
+        return None
+    symmetry = follow_atoms([packing.crystal(placed)], packing.grid, max_strain)[0]
+    return (symmetry, placed) if symmetry.space_group[0] == number else None
 
 
 def _more_symmetric(
@@ -289,7 +333,7 @@ def _more_symmetric(
     for operations in GroupSearch(packing.alpha, packing.lattice, packing.basis, packing.grid, max_strain, least).nested():
         if len(operations.rotations) <= start.order:
             break
-        placed = packing.place(operations)
+        placed = packing.place(Orbits(operations))
         if placed is None or placed.contact < min(APART, base.contact) or placed.misfit > loss * base.misfit:
             continue
         symmetry = follow_atoms([packing.crystal(placed)], packing.grid, max_strain)[0]
@@ -299,9 +343,10 @@ def _more_symmetric(
 
 
 def _placed_anew(
-    packing: Packing, crystal: Crystal | None, symmetry: GridSymmetry | None, max_strain: float, least: float, loss: float
+    packing: Packing, crystal: Crystal | None, symmetry: GridSymmetry | None, max_strain: float, least: float, loss: float,
+    asked: int,  # space group, 0 for none
 ) -> tuple[GridSymmetry, Placed] | None:
-    """A crystal whose atoms stay apart, as symmetric as its coefficients allow; None if they cannot."""
+    """A crystal whose atoms stay apart, as symmetric as its coefficients or the question say; None if they cannot."""
     base = None
     if crystal is not None:
         species = (packing.numbers[:, None] == crystal.numbers).argmax(0)
@@ -311,7 +356,8 @@ def _placed_anew(
         if base is None or base.contact == 0:
             return None
         symmetry = follow_atoms([packing.crystal(base)], packing.grid, max_strain)[0]
-    return _more_symmetric(packing, base, symmetry, max_strain, least, loss)
+    as_asked = _as_asked(packing, base, symmetry, asked, max_strain)
+    return _more_symmetric(packing, base, symmetry, max_strain, least, loss) if as_asked is None else as_asked
 
 
 def recover_packed(
@@ -322,11 +368,13 @@ def recover_packed(
     *,
     least: float = 0.7,  # cosine of an operation of the coefficients
     loss: float = 1.2,  # largest factor by which the residual may grow for a larger group
+    space_groups: Int64[Tensor, " B"] | None = None,  # asked for, in their standard settings; 0 for none
     **options: Any,  # of `recover`
 ) -> Recovery:
     """`recover_symmetric` whose atoms keep 0.75 of their radii apart, on orbits where the coefficients nearly have them.
 
-    Raises what `recover_symmetric` does. Crystals rejected for `collision` are placed too.
+    The space group that was asked for comes first. Raises what `recover_symmetric` does. Crystals rejected for `collision` are
+    placed too.
     """
     found = recover_symmetric(fc, basis, grid, max_strain, **{"restarts": 0, **options})  # what is slow there is done here
     assert found.symmetries is not None, "recover_symmetric sets them"
@@ -339,7 +387,8 @@ def recover_packed(
         if (crystal is None and reason != "collision") or residuals[i] < EXPLAINED or len(np.unique(numbers)) < len(numbers):
             continue
         packing = Packing(fc.coefficients[i].cpu()[used], numbers, found.counts[i].cpu()[used].numpy(), lattices[i], basis, grid)
-        better = _placed_anew(packing, crystal, symmetries[i], max_strain, least, loss)
+        asked = 0 if space_groups is None else int(space_groups[i])
+        better = _placed_anew(packing, crystal, symmetries[i], max_strain, least, loss, asked)
         if better is None:
             continue
         symmetry, placed = better
