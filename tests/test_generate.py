@@ -28,6 +28,8 @@ from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, Di
 from fourier_workbench.model.autoencoder import Decoded
 from fourier_workbench.representation import FourierBasis, encode
 
+from ladders import UNSOUGHT
+
 SALT = Crystal(2.9 * (1 - np.eye(3)), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 CAESIUM = Crystal(np.eye(3) * 4.1, [17, 55], [[0.5, 0.5, 0.5], [0, 0, 0]])
 
@@ -76,39 +78,40 @@ def test_a_sample_does_not_depend_on_its_batch(generator: Generator, sampler: st
 
 
 def test_the_same_call_gives_the_same_bits_and_another_seed_others(generator: Generator) -> None:
-    first, second, third = (generator.sample(3, seed=seed, steps=3, progress=False) for seed in (1, 1, 2))
+    first, second, third = (generator.sample(3, seed=seed, steps=3, recovery=UNSOUGHT, progress=False) for seed in (1, 1, 2))
     assert torch.equal(first.ladders, second.ladders)
     assert torch.equal(first.decoded.coefficients, second.decoded.coefficients)
     assert not torch.allclose(first.ladders, third.ladders, atol=1e-2)
 
 
 def test_a_traced_sample_ends_where_its_trajectory_does(generator: Generator) -> None:
-    result = generator.sample(3, steps=4, batch_size=2, trace=True, progress=False)
+    result = generator.sample(3, steps=4, batch_size=2, trace=True, recovery=UNSOUGHT, progress=False)
     trajectory = result.trajectory
     assert trajectory is not None
     assert trajectory.phi.shape == (4,)
     assert trajectory.noisy.shape == trajectory.clean.shape == (4, 3, 24)
     assert torch.equal(trajectory.clean[-1], result.ladders)
     assert (trajectory.phi.diff() < 0).all()
-    middle = generator.decode(trajectory.clean[1])
+    middle = generator.decode(trajectory.clean[1], UNSOUGHT)
     assert len(middle) == 3
-    assert generator.sample(1, steps=2, progress=False).trajectory is None
+    assert generator.sample(1, steps=2, recovery=UNSOUGHT, progress=False).trajectory is None
 
 
 def test_a_guide_leads_only_where_it_differs_and_is_asked_for(generator: Generator) -> None:
     torch.manual_seed(1)
-    plain = generator.sample(3, steps=4, progress=False).ladders
+    how = {"steps": 4, "recovery": UNSOUGHT, "progress": False}
+    plain = generator.sample(3, **how).ladders
     other = Diffuser(generator.recipe.diffuser.model).eval()
     other.selector.copy_(generator.autoencoder.selector)
     stage = replace(generator.recipe.diffuser, guide_at=0.5, guidance=2.0)
     led = replace(generator, guide=other, recipe=replace(generator.recipe, diffuser=stage))
     same = replace(led, guide=generator.diffuser)
-    assert torch.equal(led.sample(3, steps=4, guidance=1, progress=False).ladders, plain)
-    assert torch.allclose(same.sample(3, steps=4, progress=False).ladders, plain, atol=1e-5)
-    drawn = led.sample(3, steps=4, progress=False)
+    assert torch.equal(led.sample(3, guidance=1, **how).ladders, plain)
+    assert torch.allclose(same.sample(3, **how).ladders, plain, atol=1e-5)
+    drawn = led.sample(3, **how)
     assert drawn.settings["guidance"] == 2
     assert not torch.allclose(drawn.ladders, plain, atol=1e-3)
-    assert torch.equal(drawn.ladders, led.sample(3, steps=4, guidance=2.0, batch_size=3, progress=False).ladders)
+    assert torch.equal(drawn.ladders, led.sample(3, guidance=2.0, batch_size=3, **how).ladders)
     with pytest.raises(CheckpointError, match=r"guide.*guide_at"):
         generator.sample(1, guidance=2.0)
     with pytest.raises(CheckpointError, match="no early checkpoint"):
@@ -163,8 +166,8 @@ def test_a_run_directory_gives_its_generator_back(generator: Generator, tmp_path
     assert again.guide is None
     save_diffuser(tmp_path / "weights", generator.diffuser, generator.schedule, name="guide")
     assert load_generator(tmp_path).guide is not None
-    expected = generator.sample(2, steps=3, progress=False)
-    assert torch.equal(again.sample(2, steps=3, progress=False).ladders, expected.ladders)
+    expected = generator.sample(2, steps=3, recovery=UNSOUGHT, progress=False)
+    assert torch.equal(again.sample(2, steps=3, recovery=UNSOUGHT, progress=False).ladders, expected.ladders)
 
 
 @pytest.mark.parametrize("damage", ["nothing", "no recipe", "bytes", "words", "another kind"])

@@ -29,6 +29,8 @@ from fourier_workbench.model.conditions import Conditions
 from fourier_workbench.representation import FourierBasis, encode
 from fourier_workbench.representation.symmetry import symmetry_operations
 
+from ladders import UNSOUGHT
+
 SALT = Crystal(np.eye(3) * 4, [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 BASIS = FourierBasis(5)
 EACH = Conditions.nothing(3)
@@ -106,7 +108,7 @@ def test_a_crystal_that_meets_the_wish_has_no_loss() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_led_sample_does_not_depend_on_its_batch(laptop: Generator, sampler: str) -> None:
     guide = [(SizeGuide(torch.tensor([2.0, 3, 4, 5]), torch.tensor([2.0, 3, 4, 5])), 1.0), (ElementsGuide((8,)), 0.5)]
-    how = {"seed": 3, "steps": 5, "sampler": sampler, "progress": False}
+    how = {"seed": 3, "steps": 5, "sampler": sampler, "recovery": UNSOUGHT, "progress": False}
     one, all_ = (laptop.sample(4, guide=guide, batch_size=size, **how) for size in (1, 4))
     alone = laptop.sample(1, first=2, guide=[(SizeGuide(4, 4), 1.0), (ElementsGuide((8,)), 0.5)], **how)
     assert torch.allclose(one.ladders, all_.ladders, atol=2e-3)
@@ -130,21 +132,23 @@ def test_guides_lead_where_plain_samples_do_not_go(laptop: Generator) -> None:
 
 
 def test_levels_and_no_guide_leave_samples_alone(laptop: Generator) -> None:
-    plain = laptop.sample(3, steps=5, progress=False)
+    how = {"steps": 5, "recovery": UNSOUGHT, "progress": False}
+    plain = laptop.sample(3, **how)
     early = Steering((SizeGuide(1, 2),), (1.0,), levels=(0.995, 1.0))  # above the first level
-    assert torch.equal(laptop.sample(3, steps=5, guide=early, progress=False).ladders, plain.ladders)
-    assert torch.equal(laptop.sample(3, steps=5, guide=None, progress=False).ladders, plain.ladders)
+    assert torch.equal(laptop.sample(3, guide=early, **how).ladders, plain.ladders)
+    assert torch.equal(laptop.sample(3, guide=None, **how).ladders, plain.ladders)
     assert "guide" not in plain.settings
     more = replace(early, levels=(0.0, 1.0), repeats=2)
-    assert not torch.allclose(laptop.sample(3, steps=5, guide=more, progress=False).ladders, plain.ladders, atol=1e-2)
+    assert not torch.allclose(laptop.sample(3, guide=more, **how).ladders, plain.ladders, atol=1e-2)
 
 
 def test_a_gradient_that_is_not_finite_moves_nothing_and_is_counted(laptop: Generator) -> None:
     def broken(decoded: Decoded) -> torch.Tensor:
         return (decoded.lattice[:, 0] - decoded.lattice[:, 0].detach()).sqrt()  # the slope of a root at zero
 
-    result = laptop.sample(3, steps=4, guide=broken, progress=False)
-    assert torch.equal(result.ladders, laptop.sample(3, steps=4, progress=False).ladders)
+    how = {"steps": 4, "recovery": UNSOUGHT, "progress": False}
+    result = laptop.sample(3, guide=broken, **how)
+    assert torch.equal(result.ladders, laptop.sample(3, **how).ladders)
     assert result.settings["guide"]["unmoved"] == 12
 
 

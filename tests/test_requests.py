@@ -21,6 +21,8 @@ from fourier_workbench.model import Autoencoder, AutoencoderConfig, Diffuser, Di
 from fourier_workbench.model.composition import CompositionConfig, CompositionModel
 from fourier_workbench.model.conditions import ConditionConfig
 
+from ladders import UNSOUGHT
+
 SALT = Crystal(4 * np.eye(3), [11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]])
 TITANATE = Crystal(3.9 * np.eye(3), [8, 8, 8, 22, 38],
                    [[0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 0]])
@@ -161,10 +163,10 @@ def test_hard_parts_are_met_by_every_crystal(told: Generator, name: str) -> None
 
 
 def test_the_diffuser_is_told_the_symmetry(told: Generator) -> None:
-    result = told.sample(6, request=ASKED["counts"], **HOW)
+    result = told.sample(6, request=ASKED["counts"], recovery=UNSOUGHT, **HOW)
     assert result.asked.space_group.tolist() == [221] * 6
     assert result.asked.crystal_system.tolist() == [7] * 6
-    result = told.sample(6, request=Request(crystal_system="hexagonal"), **HOW)
+    result = told.sample(6, request=Request(crystal_system="hexagonal"), recovery=UNSOUGHT, **HOW)
     assert set(result.asked.crystal_system.tolist()) == {6}
     assert "met_crystal_system" in result.table
 
@@ -172,8 +174,8 @@ def test_the_diffuser_is_told_the_symmetry(told: Generator) -> None:
 def test_a_request_gives_the_same_samples_in_any_batch_folder_or_file(told: Generator, tmp_path: Path) -> None:
     request = ASKED["allowed"]
     whole = told.sample(6, request=request, **HOW)
-    small = told.sample(6, request=Request.from_json(request.to_json()), batch_size=2, **HOW)
-    later = told.sample(2, request=request, first=4, **HOW)
+    small = told.sample(6, request=Request.from_json(request.to_json()), batch_size=2, recovery=UNSOUGHT, **HOW)
+    later = told.sample(2, request=request, first=4, recovery=UNSOUGHT, **HOW)
     assert torch.equal(small.asked.counts, whole.asked.counts)
     assert torch.allclose(small.ladders, whole.ladders, atol=1e-4)
     assert torch.equal(later.asked.species, whole.asked.species[4:])
@@ -187,8 +189,8 @@ def test_a_request_gives_the_same_samples_in_any_batch_folder_or_file(told: Gene
 
 
 def test_conditions_off_are_the_unconditional_model(told: Generator) -> None:
-    plain = replace(told, composer=None).sample(4, **HOW)
-    assert torch.equal(told.sample(4, compositions="open", **HOW).ladders, plain.ladders)
+    plain = replace(told, composer=None).sample(4, recovery=UNSOUGHT, **HOW)
+    assert torch.equal(told.sample(4, compositions="open", recovery=UNSOUGHT, **HOW).ladders, plain.ladders)
     assert plain.request is None
     assert not [column for column in plain.table if column.startswith("met")]
 
@@ -214,7 +216,8 @@ def test_a_start_is_left_further_behind_the_higher_its_level(laptop: Generator) 
     begin = laptop.encode([SALT])
     apart = []
     for phi in (0.05, 0.3, 0.9):
-        result = laptop.sample(4, seed=0, steps=20, request=Request(start=SALT, phi=phi), progress=False, trace=True)
+        result = laptop.sample(4, seed=0, steps=20, request=Request(start=SALT, phi=phi), recovery=UNSOUGHT, trace=True,
+                               progress=False)
         assert float(result.trajectory.phi[0]) == pytest.approx(phi)
         assert len(result.trajectory.phi) == round(20 * phi)
         apart.append(float((result.ladders - begin).abs().mean()))

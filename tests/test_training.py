@@ -32,6 +32,8 @@ from fourier_workbench.training.distributed import make_fabric
 from fourier_workbench.training.stages import lattice_strain
 from fourier_workbench.training.trainer import Checkpointer
 
+from ladders import UNSOUGHT
+
 
 def tiny(steps: int = 12) -> Recipe:
     """The laptop recipe in miniature, every part switched on."""
@@ -229,17 +231,18 @@ def test_a_conditioned_run_trains_all_three_stages_and_samples_what_it_asked_for
     for crystal, row in zip(result.crystals, table.itertuples(), strict=True):
         assert row.met == (crystal is not None), "recovery keeps to the composition, or rejects"
         assert crystal is None or crystal.formula == row.asked
-    plain = generator.sample(2, seed=3, steps=4, compositions="open", progress=False)
+    plain = generator.sample(2, seed=3, steps=4, compositions="open", recovery=UNSOUGHT, progress=False)
     assert plain.asked is None and "asked" not in plain.table
     with pytest.raises(RecipeError, match="compositions must be one of first, open"):
         generator.sample(2, steps=4, compositions="last", progress=False)
     with pytest.raises(CheckpointError, match="composition"):
         check_recipe(tmp_path / "run" / "weights", override(recipe, composition__model__d_hidden=8))
     alone = replace(generator, guide=None)
-    weights = {w: alone.sample(2, seed=3, steps=4, guidance=w, progress=False).ladders for w in (1.0, 2.0)}
-    itself = replace(generator, guide=generator.diffuser).sample(2, seed=3, steps=4, guidance=2.0, progress=False).ladders
+    how = {"seed": 3, "steps": 4, "recovery": UNSOUGHT, "progress": False}
+    weights = {w: alone.sample(2, guidance=w, **how).ladders for w in (1.0, 2.0)}
+    itself = replace(generator, guide=generator.diffuser).sample(2, guidance=2.0, **how).ladders
     assert torch.equal(weights[2.0], itself) and not torch.equal(weights[1.0], itself), "with and without conditions"
-    dropped = [alone.sample(2, seed=3, steps=4, guidance=w, compositions="open", progress=False).ladders for w in (1.0, 2.0)]
+    dropped = [alone.sample(2, guidance=w, compositions="open", **how).ladders for w in (1.0, 2.0)]
     assert torch.equal(*dropped), "without conditions both estimates are one"
 
 
