@@ -183,8 +183,7 @@ class Generator:
         self, n: int, seed: int = 0,
         steps: int = 50,  # noise levels
         sampler: str = "churn",  # a name in `SAMPLERS`
-        *,
-        guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guidance, half the work
+        *, guidance: float | None = None,  # w in D_guide + w (D − D_guide); None: the recipe's; 1: no guidance, half the work
         guide: Any = None,  # decoded -> (B,) loss that steers the samples, or a sequence of these or of (function, weight)
         request: Request | None = None,  # what is asked of every sample
         batch_size: int | None = None,  # default: as many samples as fit in about 8192 tokens
