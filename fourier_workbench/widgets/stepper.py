@@ -21,8 +21,8 @@ from ..representation.coefficients import FourierCrystals, snap
 from ..representation.encode import encode
 from ..representation.grid_symmetry import GridSymmetry, metric_strain
 from ..representation.lattice import log_to_lattice
+from ..representation.recovery.packing import recover_packed
 from ..representation.recovery.recover import Method, Recovery, recover
-from ..representation.recovery.symmetric import recover_symmetric
 from ..representation.recovery.trace import SpeciesTrace, Trace
 from .geometry import flat_lattice, isosurface, pack_surface
 from .theme import Scheme, ViewError, element_styles, style_figure, symbol
@@ -168,7 +168,7 @@ def trace_recovery(
         how: dict[str, Any] = {"method": method, "trace": True}
         if decoded:
             how |= {"tolerance": float("inf"), "policy": "trust_species", "max_atoms": 128}
-        source, index = recover_symmetric(one, basis, grid, max_strain, **how) if decoded else recover(one, basis, grid, **how), 0
+        source, index = recover_packed(one, basis, grid, max_strain, **how) if decoded else recover(one, basis, grid, **how), 0
     if not isinstance(source, Recovery):
         raise ViewError(f"{type(source).__name__} has no steps; give a crystal, its coefficients, or recover(..., trace=True)")
     if not 0 <= index < len(source):
