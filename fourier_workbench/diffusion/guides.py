@@ -25,10 +25,16 @@ from ..model.conditions import Conditions
 from ..model.diffuser import Prediction
 from ..representation.basis import MAX_SLOTS, FourierBasis
 from ..representation.encode import encode
-from ..representation.symmetry import SymmetryOperations, closed_modes, standard_operations, symmetrise
+from fourier_workbench.representation.symmetry import (
+    OBEYED,
+    SymmetryOperations,
+    invariant_share,
+    standard_operations,
+    symmetrise,
+)
 
 # %% auto #0
-__all__ = ['Guide', 'OBEYED', 'guide_name', 'Steering', 'SteeringRecord', 'guide_gradient', 'Steered', 'expected_atoms',
+__all__ = ['Guide', 'guide_name', 'Steering', 'SteeringRecord', 'guide_gradient', 'Steered', 'expected_atoms',
            'conditions_of_formula', 'CompositionGuide', 'ElementsGuide', 'VolumeGuide', 'SizeGuide', 'SublatticeGuide',
            'SymmetryGuide', 'SpaceGroupGuide']
 
@@ -376,9 +382,6 @@ class SymmetryGuide:
         return apart / alpha.abs().square().sum((1, 2)) + strain
 
 # %% ../../nbs/api/diffusion/02_guides.ipynb #6b90ea2a
-OBEYED = 0.5  # share of |α|² that is invariant in samples that a standard setting fits
-
-
 @lru_cache(maxsize=64)
 def _standard_guide(number: int, basis: FourierBasis) -> SymmetryGuide:
     return SymmetryGuide(standard_operations(number), basis)
@@ -400,14 +403,13 @@ class SpaceGroupGuide:
 
     def __call__(self, decoded: Decoded) -> Float[Tensor, " B"]:
         alpha = decoded.coefficients
-        losses, power = alpha.real.sum((1, 2)) * 0, alpha.detach().abs().square()
+        losses = alpha.real.sum((1, 2)) * 0
         for number in self.groups.unique().tolist():
             if number < 2:  # nothing to obey
                 continue
             rows, guide = torch.nonzero(self.groups == number).flatten().to(alpha.device), _standard_guide(number, self.basis)
             part = Decoded(decoded.lattice[rows], decoded.species_logits[rows], alpha[rows])
-            closed = closed_modes(guide.operations, self.basis).to(alpha.device)
-            mean = (part.coefficients.detach() @ guide.projector.to(alpha)).abs().square()
-            fits = mean[..., closed].sum((1, 2)) >= OBEYED * power[rows][..., closed].sum((1, 2))
+            given = part.coefficients.detach()
+            fits = invariant_share(given, guide.operations, self.basis, given @ guide.projector.to(alpha)) >= OBEYED
             losses = losses.index_add(0, rows, torch.where(fits, guide(part), 0.0))
         return losses

@@ -338,6 +338,7 @@ class Drawing:
     hold: float
     progress: bool
     record: SteeringRecord = field(default_factory=SteeringRecord)
+    holding: SteeringRecord = field(default_factory=SteeringRecord)  # of the guides of `hold`
     proposals: Counter[str] = field(default_factory=Counter)  # of compositions, and those among them that matched
 
     def check(self, generator: Generator) -> None:
@@ -354,7 +355,7 @@ class Drawing:
                                  "guidance": guided_denoiser(generator, self.guidance)[1],
                                  "recovery": asdict(self.recovery), "max_strain": generator.strain_limit(self.recovery)}
         if generator.composer is not None:
-            about |= {"compositions": self.compositions, "hold": self.hold}
+            about |= {"compositions": self.compositions, "hold": self.hold, "unheld": self.holding.unmoved}
         if self.request is not None:
             about["request"] = self.request.parts() | {"compositions": dict(self.proposals)}
         if self.steering is not None:
@@ -425,7 +426,7 @@ def draw_ladders(
             mine = None if conditions is None else conditions.at(rows).to(generator.device)
             denoise, _ = guided_denoiser(generator, how.guidance, mine)
             if mine is not None and how.hold:
-                denoise = held(generator, denoise, mine, how.hold, answer.kept is not None)
+                denoise = held(generator, denoise, mine, how, answer.kept is not None)
             if steering is not None:
                 denoise = steered(generator, denoise, steering.at(rows), how.record)
             noise = ladder_noise(generator, how.seed, range(start + batch.start, start + batch.stop))
@@ -519,15 +520,15 @@ def steered(generator: Generator, denoise: Denoise, steering: Steering, record: 
     return Steered(denoise, autoencoder.decode, steering, schedule.tau * autoencoder.selector, record, rows)
 
 
-def held(generator: Generator, denoise: Denoise, conditions: Conditions, below: float, kept: bool) -> Denoise:
+def held(generator: Generator, denoise: Denoise, conditions: Conditions, how: Drawing, kept: bool) -> Denoise:
     """`denoise` that leads samples at the last levels to what the diffuser was only told: composition and space group."""
     guides: list[Any] = [CompositionGuide(conditions)] if conditions.species.any(1).all() else []
     if conditions.space_group.any() and not kept:  # a kept sublattice need not stand where the standard setting has it
         guides.append(SpaceGroupGuide(conditions.space_group, generator.autoencoder.basis))
     if require(generator, generator.diffuser, NO_DIFFUSER).config.conditions is None or not guides:
         return denoise
-    steering = Steering(tuple(guides), (1.0,) * len(guides), (0.0, below))
-    return steered(generator, denoise, steering, SteeringRecord())
+    steering = Steering(tuple(guides), (1.0,) * len(guides), (0.0, how.hold))
+    return steered(generator, denoise, steering, how.holding)
 
 # %% ../../nbs/api/generation/02_generator.ipynb #893ee32d
 def shipped() -> dict[str, Path]:

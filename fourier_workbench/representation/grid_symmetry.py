@@ -158,7 +158,7 @@ def closed_groups(
         open_ = torch.zeros(n, dtype=torch.bool, device=keep.device).index_fill_(0, crystal[first[outside]], True)
         if not open_.any():
             return keep
-        others = keep & ~identity  # of a needle of a cell, products are no candidates though none is strained
+        others = keep & ~identity  # in a needle-shaped cell, products of unstrained rotations may be no candidates
         most = near.strain.new_zeros(n).scatter_reduce(0, near.crystal[others], near.strain[others], "amax")
         dropped = others & open_[near.crystal] & (near.strain > most[near.crystal] - 1e-9)
         keep &= ~dropped

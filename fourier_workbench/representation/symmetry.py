@@ -23,7 +23,7 @@ from .basis import FourierBasis
 from ..threads import available_cores
 
 # %% auto #0
-__all__ = ['SpaceGroup', 'SymmetryOperations', 'symmetry_operations', 'find_space_group', 'find_space_groups',
+__all__ = ['SpaceGroup', 'OBEYED', 'SymmetryOperations', 'symmetry_operations', 'find_space_group', 'find_space_groups',
            'standard_operations', 'mode_images', 'apply_operation', 'symmetry_residuals', 'closed_modes', 'symmetrise',
            'invariant_share', 'orbits']
 
@@ -112,7 +112,7 @@ def standard_operations(
 ) -> SymmetryOperations:
     """Operations of a space group in its standard setting and primitive cell: those of crystals as `Crystal.standard` gives them.
 
-    Raises `RepresentationError` for a number that no space group has.
+    From spglib's tables. Raises `RepresentationError` for a number that no space group has.
     """
     check_arguments(RepresentationError, {"number": Whole(1, 230)}, number=number)
     hall, symbol = _standard_settings()[number]
@@ -192,15 +192,20 @@ def symmetrise(
     return torch.where(closed, mean, coefficients), int((~closed).sum())
 
 
+OBEYED = 0.5  # least `invariant_share` of coefficients that have a group in the setting of its operations
+
+
 def invariant_share(
-    coefficients: Complex64[Tensor, "S M"],  # of all species of a crystal
+    coefficients: Complex64[Tensor, "*b S M"],  # of all species of a crystal
     operations: SymmetryOperations,  # all operations of a group
     basis: FourierBasis,
-) -> float:
+    mean: Complex64[Tensor, "*b S M"] | None = None,  # what `symmetrise` makes of them, where it is known
+) -> Float32[Tensor, "*b"]:
     """Share of |α|² in the invariant part, over the modes whose whole orbit is known: 1 for a crystal with this group."""
     closed = closed_modes(operations, basis).to(coefficients.device)
-    mean = symmetrise(coefficients, operations, basis)[0]
-    return float(mean[:, closed].abs().square().sum() / coefficients[:, closed].abs().square().sum().clamp_min(1e-12))
+    mean = symmetrise(coefficients, operations, basis)[0] if mean is None else mean
+    part, whole = (each[..., closed].abs().square().sum((-2, -1)) for each in (mean, coefficients))
+    return part / whole.clamp_min(1e-12)
 
 
 def orbits(

@@ -28,12 +28,12 @@ from fourier_workbench.representation.recovery.symmetric import (
     moved_apart,
     recover_symmetric,
 )
-from ..symmetry import invariant_share, standard_operations
+from ..symmetry import OBEYED, invariant_share, standard_operations
 
 # %% auto #0
-__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'ASKED_LOSS', 'ASKED_SHARE', 'STIFFNESS', 'ATTEMPTS',
-           'shortest_distances', 'contact_ratios', 'contact_costs', 'Orbits', 'standard_orbits', 'Arrangement',
-           'Placed', 'Packing', 'recover_packed']
+__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'ASKED_LOSS', 'STIFFNESS', 'ATTEMPTS', 'shortest_distances',
+           'contact_ratios', 'contact_costs', 'Orbits', 'standard_orbits', 'Arrangement', 'Placed', 'Packing',
+           'recover_packed']
 
 # %% ../../../nbs/api/representation/recovery/19_packing.ipynb #82f11ec0
 APART = 0.75  # of the sum of two covalent radii: shorter contacts cost, in proportion
@@ -304,7 +304,6 @@ class Packing:
 # %% ../../../nbs/api/representation/recovery/19_packing.ipynb #69701591
 EXPLAINED = 0.1  # relative residual below which crystals are left as they were recovered
 ASKED_LOSS = 1.25  # largest factor by which the residual may grow for the group that was asked for
-ASKED_SHARE = 0.5  # of |α|² that must be invariant under it: coefficients of other settings have less
 STIFFNESS, ATTEMPTS = 16.0, 8  # the placement of its few orbits: contacts count as forbidden, and chance has more tries
 
 
@@ -317,7 +316,7 @@ def _as_asked(
     if number < 2 or start.space_group[0] == number:
         return None if number < 2 else (start, base)
     orbits = standard_orbits(number, packing.grid)
-    if orbits is None or invariant_share(packing.alpha, standard_operations(number), packing.basis) < ASKED_SHARE:
+    if orbits is None or invariant_share(packing.alpha, standard_operations(number), packing.basis) < OBEYED:
         return None
     placed = replace(packing, stiffness=STIFFNESS).place(orbits, attempts=ATTEMPTS)
     if placed is None or placed.contact < min(APART, base.contact) or placed.misfit > ASKED_LOSS * base.misfit:
