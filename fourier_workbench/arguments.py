@@ -79,7 +79,8 @@ LIMITS: dict[str, Whole | Between] = {
     # networks
     "d_head": Whole(3, 3072), "n_heads": Whole(1, 1024), "n_layers": Whole(1, 1024), "mlp_ratio": Between(0, 64, "(]"),
     "n_aux": Whole(1, 4096), "d_species": Whole(1, 4096), "d_embedding": Whole(1, 4096),
-    "d_hidden": Whole(1, 65536), "max_count": Whole(1, 4096), "compression": Between(0, 1e3, "(]"),
+    "d_hidden": Whole(1, 65536), "max_count": Whole(1, 4096), "bins": Whole(2, 1000), "dropout": _PART,
+    "compression": Between(0, 1e3, "(]"),
     "log_sigma": Between(-20, 20, "[]"), "bpd": Whole(3, 99), "scratch_bpd": Whole(0, 99), "grid": Whole(24, 240),
     # training
     "lr": POSITIVE, "lr_matrices": POSITIVE, "lr_start": _WEIGHT, "lr_final": FRACTION,

@@ -28,11 +28,13 @@ from .files import json_text, read_json, writing
 from .model.autoencoder import Autoencoder, AutoencoderConfig
 from .model.composition import CompositionConfig, CompositionModel
 from .model.diffuser import Diffuser, DiffuserConfig
+from .model.properties import PropertyConfig, PropertyModel
 from .representation.basis import FourierBasis
 
 # %% auto #0
 __all__ = ['FORMAT', 'save_checkpoint', 'load_checkpoint', 'load_latest', 'save_autoencoder', 'save_diffuser', 'save_composition',
-           'load_autoencoder', 'load_composition', 'load_diffuser', 'check_recipe']
+           'save_properties', 'load_autoencoder', 'load_composition', 'load_properties', 'load_diffuser',
+           'check_recipe']
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #46fbe5d5
 FORMAT = 1
@@ -166,8 +168,16 @@ def save_composition(folder: Path | str, model: CompositionModel, meta: dict[str
     save_checkpoint(Path(folder) / "composition", "composition", model.state_dict(), {"config": config, **(meta or {})})
 
 
-def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig | CompositionConfig) -> int:
+def save_properties(folder: Path | str, model: PropertyModel, meta: dict[str, Any] | None = None) -> None:
+    """Write `folder`/properties.safetensors and .json."""
+    config = type_adapter(PropertyConfig).dump_python(model.config, mode="json")
+    save_checkpoint(Path(folder) / "properties", "properties", model.state_dict(), {"config": config, **(meta or {})})
+
+
+def _fewest_numbers(config: AutoencoderConfig | DiffuserConfig | CompositionConfig | PropertyConfig) -> int:
     """A lower bound of the numbers in the weights of a model, without building it."""
+    if isinstance(config, PropertyConfig):
+        return config.d_hidden * (config.max_atomic_number + 4 * config.d_hidden + 2 * len(config.names) * config.bins)
     if isinstance(config, CompositionConfig):
         return config.d_hidden * (config.max_atomic_number + config.max_count + 6 * config.d_hidden)
     shape, channels, maps = config.transformer, math.prod(config.ladder_shape), 0
@@ -216,6 +226,14 @@ def load_composition(folder: Path | str) -> CompositionModel:
     return model
 
 
+def load_properties(folder: Path | str) -> PropertyModel:
+    """The model of properties in `folder`, in evaluation mode; raises `CheckpointError`."""
+    path = Path(folder) / "properties"
+    tensors, meta = load_checkpoint(path, "properties")
+    model: PropertyModel = _build(PropertyModel, PropertyConfig, meta, tensors, path)
+    return model
+
+
 def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser, InformationMatchedSchedule]:
     """The diffuser in `folder` (or its "guide") and its schedule, in evaluation mode; raises `CheckpointError`."""
     path = Path(folder) / name
@@ -230,7 +248,7 @@ def load_diffuser(folder: Path | str, name: str = "diffuser") -> tuple[Diffuser,
 
 # %% ../nbs/api/training/01_checkpoints.ipynb #23b9e78a
 _CONFIGS: dict[str, Any] = {"autoencoder": AutoencoderConfig, "diffuser": DiffuserConfig, "guide": DiffuserConfig,
-                            "composition": CompositionConfig}
+                            "composition": CompositionConfig, "properties": PropertyConfig}
 
 
 def check_recipe(

@@ -151,11 +151,13 @@ def train(
     recipe: str | None = None,  # name of a recipe, or a JSON file; by default that of settings.ini
     detach: bool = False,  # train in a background process and return at once
     seed: int | None = None,  # replaces the recipe's seed
+    properties: tuple[str, ...] = (),  # numbers of the corpus that samples can be asked for afterwards
     devices: Devices = None,  # processes per node that share every batch; by default one per GPU, or per CPU core
     nodes: int | None = None,  # number of nodes; in a SLURM job prepend srun, which --detach does for you
 ) -> None:
     """Train all stages of a recipe."""
     from fourier_workbench.arguments import check_options
+    from fourier_workbench.config.recipes import with_properties
     from fourier_workbench.data import Corpus
     from fourier_workbench.errors import RunError
     from fourier_workbench.runs.worker import claim_directory, train_stages
@@ -164,6 +166,7 @@ def train(
     check_options(RunError, devices=devices, nodes=nodes)
     chosen = get_recipe(load_settings().recipe if recipe is None else recipe)
     chosen = chosen if seed is None else override(chosen, seed=seed)
+    chosen = with_properties(chosen, *properties) if properties else chosen
     prepared = Corpus(corpus)
     if detach:
         print(f"{Run.start(chosen, prepared, run, devices, nodes or 1)}\nfollow it with: tail -f {run / 'metrics.jsonl'}")
@@ -195,6 +198,21 @@ def _range(text: str | None, name: str) -> tuple[float, float] | None:
     return ends[0], ends[-1]
 
 
+def _properties(texts: tuple[str, ...], name: str) -> dict[str, tuple[float, float]] | None:
+    """Ranges by name from `band_gap=1:2`; None where nothing was given."""
+    from fourier_workbench.errors import RecipeError
+
+    found = {}
+    for text in texts:
+        key, mark, value = text.partition("=")
+        if not (key and mark and ":" in value):
+            raise RecipeError(f"{name} must be a name and a range such as band_gap=1:2; got {text[:40]!r}")
+        ends = _range(value, name)
+        assert ends is not None, "there is a text"
+        found[key] = ends
+    return found or None
+
+
 def _request(file: Path | None, **parts: Any) -> Any:
     """The request of a file with the parts of the command line in place of its own; None where nothing is asked."""
     from fourier_workbench.generation import Request
@@ -213,7 +231,10 @@ def _check_potential(name: str) -> None:
     POTENTIALS[name]().check()
 
 
-def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int) -> Path:
+def _add_energies(
+    table: Any, out: Path, potential: str, relax: bool, seconds: float, workers: int,
+    asked: float | None,  # eV/atom above the hull, at most
+) -> Path:
     """Write energies.parquet beside the samples of a table and print what they say; what is finished is not computed again."""
     from fourier_workbench.evaluation.inputs import read_samples
     from fourier_workbench.evaluation.stability.hull import sample_energies
@@ -226,6 +247,9 @@ def _add_energies(table: Any, out: Path, potential: str, relax: bool, seconds: f
     print(f"  energies: {found.attrs['energies']}; hull: {found.attrs['hull']}")
     print(f"  above the hull: {int(found['stable_0'].sum())} of {len(found)} at most 0, {int(found['stable_0.1'].sum())} at most "
           f"0.1 eV/atom" + (f", median {known.median():.3f}" if len(known) else ""))
+    if asked is not None:
+        met = int((found["e_above_hull"] <= asked).sum())
+        print(f"    e_above_hull     {met} of {len(found)} have at most {asked:g} eV/atom, {met / len(found):.1%}")
     for reason, count in found["stability_failure"].value_counts().items():
         print(f"  no energy above the hull: {reason:<16}{count:>5}")
     return path
@@ -256,6 +280,8 @@ def sample(
     system: str | None = None,  # crystal system
     space_group: int | None = None,  # number
     volume: str | None = None,  # Å³ per atom, as 8:12
+    e_hull: float | None = None,  # energy above the hull, at most, eV/atom
+    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2
     request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
     energies: Literal["none", "chgnet"] = "none",  # energy above the hull of MP-20's training crystals, per sample
@@ -276,7 +302,8 @@ def sample(
     recovery = RecoveryOptions(policy=policy, symmetry=symmetry, max_strain=max_strain, packing=packing)
     asked = _request(request, required=_symbols(elements), allowed=_symbols(allow), forbidden=_symbols(forbid), formula=formula,
                      counts=counts, n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
-                     volume_per_atom=_range(volume, "--volume"))
+                     volume_per_atom=_range(volume, "--volume"), e_above_hull=e_hull,
+                     properties=_properties(properties, "--properties"))
     result = sample_folder(generator, out, n, seed, steps, sampler, guidance=guidance, batch_size=batch_size, accept=accept,
                            compositions=compositions, hold=hold, request=asked, recovery=recovery, formats=formats)
     paths, table = result.paths, result.table
@@ -286,6 +313,9 @@ def sample(
         print(f"  asked: {asked}")
         for part in met_rates(table).itertuples():
             print(f"    {part.part:<16} {part.met} of {part.of} have it, {part.rate:.1%} ({part.low:.1%} to {part.high:.1%})")
+        for name in asked.ranges:
+            if energies == "none" or name != "e_above_hull":  # otherwise it follows
+                print(f"    {name:<16} not computed" + ("; add --energies chgnet" if name == "e_above_hull" else ""))
     elif "met" in table:
         met, decoded = int(table["met"].sum()), int(table["decoded_as_asked"].sum())
         print(f"  composition asked for: {met} have it, {decoded} decode to it before recovery is held to it")
@@ -299,7 +329,8 @@ def sample(
     for reason, count in result.funnel["rejected"].items():
         print(f"  rejected: {reason:<20}{count:>7}")
     if energies != "none":
-        paths = [*paths, _add_energies(table, out, energies, relax, energy_seconds, workers)]
+        paths = [*paths, _add_energies(table, out, energies, relax, energy_seconds, workers,
+                                      None if asked is None else asked.e_above_hull)]
     print("written: " + ", ".join(str(path) for path in paths))
 
 # %% ../nbs/api/cli/01_demo_and_command_line.ipynb #d1ff7ac7
@@ -385,6 +416,8 @@ def search(
     system: str | None = None,  # crystal system
     space_group: int | None = None,  # number
     volume: str | None = None,  # Å³ per atom, as 8:12
+    e_hull: float | None = None,  # energy above the hull, at most, eV/atom
+    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2
     request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     seed: int = 0,  # of the samples
     steps: int = 50,
@@ -401,7 +434,8 @@ def search(
         _check_potential("chgnet")
     asked = _request(request, required=_symbols(elements), allowed=_symbols(allow), forbidden=_symbols(forbid), formula=formula,
                      n_atoms=_range(atoms, "--atoms"), crystal_system=system, space_group=space_group,
-                     volume_per_atom=_range(volume, "--volume")) or Request()
+                     volume_per_atom=_range(volume, "--volume"), e_above_hull=e_hull,
+                     properties=_properties(properties, "--properties")) or Request()
     energies = {"relax": relax, "seconds": energy_seconds, "workers": workers, "directory": out}
     found = find(load_generator(run), asked, score, n, energies=energies, seed=seed, steps=steps)
     _write_result(found.result, out, formats)

@@ -118,7 +118,7 @@ def test_json_that_is_no_request_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts, message", [
     ({"required": ("U",)}, "knows no U; ask for elements up to Bi"), ({"e_above_hull": 0.1}, "not trained with e_above_hull"),
-    ({"properties": {"gap": 1.0}}, "not trained with gap"), ({"counts": {"Na": 5, "Cl": 1}}, "at most 4 atoms of one element"),
+    ({"properties": {"gap": (0, 1)}}, "not trained with gap"), ({"counts": {"Na": 5, "Cl": 1}}, "at most 4 atoms of one element"),
     ({"n_atoms": (30, 40)}, "ask for fewer atoms"),
 ])
 def test_what_the_model_cannot_do_is_refused_before_anything_is_drawn(told: Generator, tmp_path: Path, parts, message) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['RECIPES', 'laptop', 'mp20', 'workstation', 'h200', 'get_recipe']
+__all__ = ['RECIPES', 'laptop', 'mp20', 'with_properties', 'workstation', 'h200', 'get_recipe']
 
 # %% ../../nbs/api/config/02_recipes.ipynb #8418bce4
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from fourier_workbench.config.schema import (
     CompositionStage,
     DiffuserStage,
     OptimiserConfig,
+    PropertyStage,
     Recipe,
     larger_batches,
 )
@@ -30,6 +31,7 @@ from ..model.composition import CompositionConfig
 from ..model.conditions import ConditionConfig
 from ..model.diffuser import DiffuserConfig
 from ..model.execution import ExecutionConfig
+from ..model.properties import PropertyConfig
 
 # %% ../../nbs/api/config/02_recipes.ipynb #33f3caba
 def laptop() -> Recipe:
@@ -65,6 +67,20 @@ def mp20() -> Recipe:
                      optimiser=replace(second.optimiser, warmup=200))
     composition = CompositionStage(CompositionConfig(max_atomic_number=largest, max_count=20))
     return Recipe("mp20", first, second, composition=composition, engine=ExecutionConfig(compile=True))
+
+# %% ../../nbs/api/config/02_recipes.ipynb #763b5fef
+def with_properties(
+    recipe: Recipe,  # with conditions and a model of compositions
+    *names: str,  # of numbers in the corpus
+) -> Recipe:
+    """A recipe whose models learn properties, so that they can be asked for; `RecipeError` for one without conditions."""
+    second, composition = recipe.diffuser, recipe.composition
+    conditions = None if second is None else second.model.conditions
+    if second is None or conditions is None or composition is None:
+        raise RecipeError(f"recipe {recipe.name} has no conditions, so that no property can be asked of it; start from mp20")
+    second = replace(second, model=replace(second.model, conditions=replace(conditions, properties=names)))
+    shape = PropertyConfig(names, max_atomic_number=conditions.max_atomic_number, max_count=conditions.max_count)
+    return replace(recipe, diffuser=second, properties=PropertyStage(shape))
 
 # %% ../../nbs/api/config/02_recipes.ipynb #68c74cfb
 def _accelerated(recipe: Recipe, name: str, batch_size: int) -> Recipe:

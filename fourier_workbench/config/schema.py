@@ -19,11 +19,12 @@ from ..model.autoencoder import AutoencoderConfig
 from ..model.composition import CompositionConfig
 from ..model.diffuser import DiffuserConfig
 from ..model.execution import ExecutionConfig
+from ..model.properties import PropertyConfig
 from ..representation.basis import check_grid
 
 # %% auto #0
 __all__ = ['AutoencoderLoss', 'OptimiserConfig', 'AutoencoderStage', 'DiffuserStage', 'FineTuneStage', 'CompositionStage',
-           'type_adapter', 'Recipe', 'override', 'larger_batches']
+           'PropertyStage', 'type_adapter', 'Recipe', 'override', 'larger_batches']
 
 # %% ../../nbs/api/config/01_configuration.ipynb #597be233
 @dataclass(frozen=True)
@@ -152,6 +153,20 @@ class CompositionStage:
     def __post_init__(self):
         check_fields(RecipeError, self)
 
+
+@dataclass(frozen=True)
+class PropertyStage:
+    """Training of the model that says which compositions are likely to have a property (ours)."""
+
+    model: PropertyConfig
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
+        lr=2e-3, lr_start=0.01, lr_final=0.01, warmup=50, weight_decay=0.01))
+    steps: int = 1500
+    batch_size: int = 256
+
+    def __post_init__(self):
+        check_fields(RecipeError, self)
+
 # %% ../../nbs/api/config/01_configuration.ipynb #eec9bea2
 @cache
 def type_adapter(kind: type) -> TypeAdapter[Any]:
@@ -170,6 +185,7 @@ class Recipe:
     diffuser: DiffuserStage | None = field(default_factory=DiffuserStage)
     fine_tune: FineTuneStage | None = None
     composition: CompositionStage | None = None  # for a conditional diffuser
+    properties: PropertyStage | None = None  # for a model of compositions
     engine: ExecutionConfig = field(default_factory=ExecutionConfig)  # precision, compilation, memory: not the model
     seed: int = 0
 
@@ -187,8 +203,12 @@ class Recipe:
         conditions = None if self.diffuser is None else self.diffuser.model.conditions
         if self.composition is not None and conditions is None:
             raise RecipeError("composition needs a diffuser with conditions; set diffuser.model.conditions, or leave it out")
+        if self.properties is not None and self.composition is None:
+            raise RecipeError("properties needs a model of compositions to choose from; set composition, or leave it out")
         largest, drawn = self.autoencoder.model.max_atomic_number, None if self.composition is None else self.composition.model
-        for name, part in (("diffuser.model.conditions", conditions), ("composition.model", drawn)):
+        judged = None if self.properties is None else self.properties.model
+        parts = {"diffuser.model.conditions": conditions, "composition.model": drawn, "properties.model": judged}
+        for name, part in parts.items():
             if part is not None and part.max_atomic_number != largest:
                 raise RecipeError(f"{name}.max_atomic_number is {part.max_atomic_number}, the autoencoder's is {largest}; "
                                   "make them equal")

@@ -234,10 +234,11 @@ def _with_energies(report: EvaluationReport, energies: Any, hull: Any, known: Re
 
 
 def _with_met(report: EvaluationReport, met: pd.DataFrame | None) -> EvaluationReport:
-    """The report with a column and a rate for each part of what was asked."""
-    if met is None:
+    """The report with a column and a rate for each part of what was asked, as far as all samples were judged by it."""
+    met = None if met is None else met[[name for name in met if not met[name].isna().any()]]
+    if met is None or met.empty:
         return report
-    table = report.structures.assign(**{name: met[name].fillna(False).astype(bool).to_numpy() for name in met})
+    table = report.structures.assign(**{name: met[name].astype(bool).to_numpy() for name in met})
     rows = []
     for name in met:
         part = name.removeprefix("met").removeprefix("_n_").removeprefix("_").replace("_", " ")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
+__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'known_ranges', 'check_ranges', 'told_properties', 'likelihood', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
 
 # %% ../../nbs/api/generation/00_requests.ipynb #c4070f0d
 from collections import Counter
@@ -33,6 +33,7 @@ from ..model.autoencoder import Autoencoder
 from ..model.composition import CompositionModel
 from ..model.conditions import Conditions, crystal_systems
 from ..model.diffuser import Diffuser
+from ..model.properties import PropertyModel
 from ..randomness import keyed_generator
 from ..representation.basis import MAX_SLOTS
 from ..representation.coefficients import FourierCrystals
@@ -51,6 +52,9 @@ class Answering(Protocol):
     def composer(self) -> CompositionModel | None: ...
 
     @property
+    def judge(self) -> PropertyModel | None: ...
+
+    @property
     def grid(self) -> int: ...
 
     @property
@@ -64,6 +68,60 @@ def _numbers(symbols: Sequence[str]) -> list[int]:
     return sorted(Element(symbol).Z for symbol in symbols)
 
 
+def known_ranges(generator: Answering) -> dict[str, tuple[float, float]]:
+    """Properties that can be asked of a generator, with the range of their values in training.
+
+    The diffuser is told them, or the model of properties prefers compositions that are likely to have them, or both.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    config = None if generator.diffuser is None else generator.diffuser.config.conditions
+    if config is not None and config.properties and generator.diffuser is not None:
+        network = generator.diffuser.network.conditions
+        assert network is not None and network.properties is not None, "it has conditions"
+        found |= {name: (low, high) for name, (low, high) in
+                  zip(config.properties, network.properties.span.tolist(), strict=True)}
+    if generator.judge is not None and generator.composer is not None:
+        found |= {name: (float(edges[0]), float(edges[-1])) for name, edges in
+                  zip(generator.judge.config.names, generator.judge.edges, strict=True)}
+    return found
+
+
+def check_ranges(request: Request, generator: Answering) -> None:
+    """Raise `RecipeError` for a property that a model knows nothing of, or whose range lies beyond all it has seen."""
+    known = known_ranges(generator)
+    if unknown := [name for name in request.ranges if name not in known]:
+        raise RecipeError(f"this model was not trained with {', '.join(unknown)} (it knows {', '.join(known) or 'no property'}); "
+                          "leave it out, and choose among the samples with search()")
+    for name, (low, high) in request.ranges.items():
+        least, most = known[name]
+        if high < least or low > most:
+            raise RecipeError(f"{name} lies within {least:.3g} to {most:.3g} in all that this model was trained with; ask for a "
+                              "range that overlaps it")
+
+
+def told_properties(generator: Answering, request: Request, n: int) -> Float[Tensor, "n P"]:
+    """The value that the diffuser is told of each property it knows: the middle of the range that is asked, NaN where none is."""
+    config = None if generator.diffuser is None else generator.diffuser.config.conditions
+    names, known = () if config is None else config.properties, known_ranges(generator)
+    told = torch.full((n, len(names)), torch.nan)
+    for k, name in enumerate(names):
+        if name in request.ranges:
+            (low, high), (least, most) = request.ranges[name], known[name]
+            told[:, k] = (max(low, least) + min(high, most)) / 2
+    return told
+
+
+def likelihood(
+    judge: PropertyModel | None, request: Request, conditions: Conditions,  # with a composition
+) -> Float[Tensor, " B"]:
+    """Log probability that crystals of some compositions and groups have the properties that are asked; 0 where none is."""
+    total = torch.zeros(len(conditions.species))
+    for name, (low, high) in request.ranges.items():
+        if judge is not None and name in judge.config.names:
+            total = total + judge.probability(conditions, name, low, high).clamp_min(1e-12).log().float()
+    return total
+
+
 def check_possible(request: Request, generator: Answering) -> None:
     """Raise `RecipeError`, in one line that says what would be possible, where a model cannot do what is asked."""
     conditions = None if generator.diffuser is None else generator.diffuser.config.conditions
@@ -71,11 +129,7 @@ def check_possible(request: Request, generator: Answering) -> None:
     named = {*request.required, *(request.allowed or ()), *(request.composition or ()), *request.keep}
     if beyond := [symbol for symbol in named if generator.max_atomic_number < Element(symbol).Z]:
         raise RecipeError(f"this model knows no {', '.join(sorted(beyond))}; ask for elements up to {last}")
-    unknown = [*(("e_above_hull",) if request.e_above_hull is not None else ()), *request.properties]
-    if unknown:
-        known = "nothing" if conditions is None else "composition, crystal system and space group"
-        raise RecipeError(f"this model was not trained with {', '.join(unknown)} (its conditions are {known}); leave it out, and "
-                          "choose among the samples with search()")
+    check_ranges(request, generator)
     if request.system and conditions is None:
         raise RecipeError("this model was not trained with crystal systems or space groups; use one with conditions, or lead "
                           "it with guide=SymmetryGuide(...)")
@@ -138,6 +192,7 @@ def fixed_compositions(
     model: CompositionModel | None,  # None: formula units as the sizes say, else one
     request: Request, seed: int, indices: Sequence[int],
     most: int,  # atoms of one element
+    judge: PropertyModel | None = None,  # prefers what is likely to have the properties that are asked
 ) -> Conditions:
     """A composition, as the request fixes it, with a number of formula units and a space group, for each sample."""
     units, sizes = units_of(request, most), size_ranges(request, seed, indices)
@@ -156,7 +211,8 @@ def fixed_compositions(
     else:
         every = units.at(torch.arange(len(total)).repeat_interleave(len(possible)))
         group = possible.repeat(len(total))
-        weights = model(every._replace(space_group=group, crystal_system=crystal_systems(group))).view(len(total), -1)
+        every = every._replace(space_group=group, crystal_system=crystal_systems(group))
+        weights = (model(every) + likelihood(judge, request, every)).view(len(total), -1)
     shares = (weights - weights.max()).double().exp()[None] * fits[..., None]
     uniform = torch.stack([torch.rand(1, generator=keyed_generator(seed, i, 6))[0] for i in indices])
     place = _choose(shares.flatten(1), uniform)
@@ -227,11 +283,13 @@ def propose(
 
 
 def open_compositions(
-    model: CompositionModel, request: Request, seed: int, indices: Sequence[int]
+    model: CompositionModel, request: Request, seed: int, indices: Sequence[int],
+    judge: PropertyModel | None = None,  # prefers what is likely to have the properties that are asked
 ) -> tuple[Conditions, int, int]:
     """A composition for each sample, and the numbers of proposals made and of those that have what was asked."""
     if len(indices) > TOGETHER:
-        parts = [open_compositions(model, request, seed, indices[k : k + TOGETHER]) for k in range(0, len(indices), TOGETHER)]
+        parts = [open_compositions(model, request, seed, indices[k : k + TOGETHER], judge)
+                 for k in range(0, len(indices), TOGETHER)]
         conditions = Conditions(*map(torch.cat, zip(*(part[0] for part in parts), strict=True)))
         return conditions, sum(part[1] for part in parts), sum(part[2] for part in parts)
     sources = [keyed_generator(seed, i, 6) for i in indices]
@@ -244,6 +302,8 @@ def open_compositions(
         flat = uniform.flatten(0, 1)
         group = _choose(groups.expand(len(flat), -1), flat[:, -1]) + 1
         found, weight = propose(model, draft, group, flat)
+        if request.ranges:
+            weight = weight + likelihood(judge, request, found)
         total = found.counts.sum(1).view(-1, PARTICLES)
         if sizes is not None:
             within = (sizes[waiting, :1] <= total) & (total <= sizes[waiting, 1:])
@@ -281,11 +341,12 @@ def answer_request(request: Request, generator: Answering, seed: int, indices: S
     config = None if generator.diffuser is None else generator.diffuser.config.conditions
     composer, most, n = generator.composer, 128 if config is None else config.max_count, len(indices)
     conditions, proposed, matching = None, 0, 0
-    asks = request.required or request.allowed is not None or request.forbidden or request.n_atoms or request.sizes
+    asks = bool(request.required or request.allowed is not None or request.forbidden or request.n_atoms or request.sizes
+                or request.ranges)
     if request.composition is not None:
-        conditions = fixed_compositions(composer, request, seed, indices, most)
+        conditions = fixed_compositions(composer, request, seed, indices, most, generator.judge)
     elif composer is not None and (asks or request.keep or request.system or request.phi is None):
-        conditions, proposed, matching = open_compositions(composer, request, seed, indices)
+        conditions, proposed, matching = open_compositions(composer, request, seed, indices, generator.judge)
     elif request.elements is not None and config is None:  # which elements, in which slots; how many atoms is open
         exact = _numbers(request.elements)
         conditions = Conditions.nothing(n)
@@ -294,6 +355,9 @@ def answer_request(request: Request, generator: Answering, seed: int, indices: S
         conditions = Conditions.nothing(n)
         conditions.crystal_system[:] = request.system
         conditions.space_group[:] = request.space_group or 0
+    if config is not None and config.properties:
+        conditions = (Conditions.nothing(n) if conditions is None else conditions)._replace(
+            properties=told_properties(generator, request, n))
     guides: list[Guide] = []
     if conditions is not None and config is None:
         guides.append(CompositionGuide(conditions))

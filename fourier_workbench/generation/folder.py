@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SAMPLE_BYTES', 'DrawnSamples', 'fill_folder', 'model_digest', 'sample_folder']
+__all__ = ['SAMPLE_BYTES', 'DrawnSamples', 'fill_folder', 'model_digest', 'weights_digest', 'sample_folder']
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #4dbe13eb
 import hashlib
@@ -157,10 +157,13 @@ def fill_folder(
 
 # %% ../../nbs/api/generation/03_sample_folder.ipynb #788abd6f
 def model_digest(generator: Generator) -> str:
-    """A key for the weights of all models of a generator."""
+    """A key for the weights of the models that draw every sample."""
+    return weights_digest(generator.autoencoder, generator.diffuser, generator.schedule, generator.guide, generator.composer)
+
+
+def weights_digest(*models: nn.Module | None) -> str:
+    """A key for the weights of models."""
     found = hashlib.blake2b(digest_size=16)
-    models: list[nn.Module | None] = [generator.autoencoder, generator.diffuser, generator.schedule, generator.guide,
-                                      generator.composer]
     for model in models:
         for name, tensor in sorted(({} if model is None else model.state_dict()).items()):
             found.update(name.encode())
@@ -202,6 +205,8 @@ def sample_folder(
 
     if request is not None:
         about["request"] = request.parts()
+        if request.ranges:
+            about["judge"] = weights_digest(generator.judge)
         answer_request(request, generator, seed, [0])  # what cannot be met is refused before anything is written
 
     def draw(start: int, count: int) -> SampleResult:

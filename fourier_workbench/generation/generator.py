@@ -29,7 +29,13 @@ from fourier_workbench.arguments import (
     check_fields,
     check_options,
 )
-from ..checkpoints import check_recipe, load_autoencoder, load_composition, load_diffuser
+from fourier_workbench.checkpoints import (
+    check_recipe,
+    load_autoencoder,
+    load_composition,
+    load_diffuser,
+    load_properties,
+)
 from ..config.schema import Recipe
 from ..crystal import Crystal
 from fourier_workbench.diffusion.guides import (
@@ -60,6 +66,7 @@ from ..model.composition import CompositionModel
 from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
+from ..model.properties import PropertyModel
 from ..model.refinement import refine
 from ..randomness import keyed_generator
 from ..representation.coefficients import FourierCrystals
@@ -142,6 +149,7 @@ class Generator:
     directory: Path | None = None
     guide: Diffuser | None = None  # an early checkpoint of the diffuser, for autoguidance
     composer: CompositionModel | None = None  # draws compositions for a conditioned diffuser
+    judge: PropertyModel | None = None  # says which compositions are likely to have a property
 
     def __repr__(self) -> str:
         kept = int(self.autoencoder.selector.sum())
@@ -576,4 +584,5 @@ def load_generator(directory_or_name: Path | str) -> Generator:
     recipe = _find_recipe([folders[0], path])
     check_recipe(folders[0], recipe)
     composer = load_composition(folders[0]) if (folders[0] / "composition.json").is_file() else None
-    return Generator(autoencoder, diffuser, schedule, recipe, path, guide, composer)
+    judge = load_properties(folders[0]) if (folders[0] / "properties.json").is_file() else None
+    return Generator(autoencoder, diffuser, schedule, recipe, path, guide, composer, judge)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -63,6 +64,19 @@ def _pair(name: str, value: Any, kind: Whole | Between) -> tuple[Any, Any]:
     return ends
 
 
+def _ranges(properties: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Ranges of properties by name, ascending; one number is refused, because no crystal would have it exactly."""
+    found = {}
+    for name, value in sorted(properties.items()):
+        if isinstance(value, int | float) or not isinstance(value, Sequence) or len(value) != 2:
+            raise RecipeError(f"property {str(name)[:40]!r} must have a range (low, high); got {str(value)[:40]}")
+        low, high = _pair(str(name)[:40], value, Between(ends="[]"))
+        found[str(name)] = (float(low), float(high))
+    if "e_above_hull" in found:
+        raise RecipeError("e_above_hull is a part of its own, the highest that is taken; give e_above_hull=0.1 instead")
+    return found
+
+
 def space_group_of(crystal: Crystal) -> int:
     """Number of the space group within 0.1 Å; 1 where none is found."""
     try:
@@ -86,7 +100,7 @@ class Request:
     space_group: int | None = None  # 1 … 230
     volume_per_atom: tuple[float, float] | None = None  # Å³
     e_above_hull: float | None = None  # at most, eV/atom
-    properties: Mapping[str, float] = field(default_factory=dict)
+    properties: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest of each
     keep: tuple[str, ...] = ()  # elements of `start` that stay where they are
     start: Crystal | None = None
     phi: float | None = None  # noise level from which `start` is drawn anew
@@ -97,7 +111,7 @@ class Request:
             put(name, _symbols(name, getattr(self, name)))
         put("allowed", None if self.allowed is None else _symbols("allowed", self.allowed))
         put("counts", None if self.counts is None else MappingProxyType(_whole_counts("counts", self.counts)))
-        put("properties", MappingProxyType(dict(self.properties)))
+        put("properties", MappingProxyType(_ranges(self.properties)))
         if self.formula is not None:
             put("formula", Composition(_whole_counts("formula", self.formula)).reduced_formula)
         put("n_atoms", None if self.n_atoms is None else _pair("n_atoms", self.n_atoms, Whole(1, 10**6)))
@@ -127,6 +141,12 @@ class Request:
         if self.composition is not None:
             return tuple(self.composition)
         return self.required if self.required and self.allowed is None else None
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest of each property that is asked, energy above the hull among them."""
+        hull = {} if self.e_above_hull is None else {"e_above_hull": (-math.inf, self.e_above_hull)}
+        return hull | dict(self.properties)
 
     @property
     def system(self) -> int:
@@ -170,9 +190,12 @@ class Request:
         return ", ".join(f"{name} {value}" for name, value in (self.parts() | (
             {} if self.start is None else {"start": self.start.formula})).items()) or "anything"
 
-    def met(self, crystal: Crystal | None) -> dict[str, bool]:
-        """Whether a crystal has each part that was asked; a rejected sample (None) has none."""
-        return parts_met(self, crystal)
+    def met(self, crystal: Crystal | None, **values: float) -> dict[str, bool | None]:
+        """Whether a crystal has each part that was asked; a rejected sample (None) has none.
+
+        `values`: its properties, where they are known; a part that needs one of the others is None.
+        """
+        return parts_met(self, crystal, values=values)
 
 # %% ../../nbs/api/generation/00_requests.ipynb #3439eebe
 def read_parts(text_or_path: str | Path, names: Sequence[str]) -> dict[str, Any]:
@@ -189,6 +212,9 @@ def read_parts(text_or_path: str | Path, names: Sequence[str]) -> dict[str, Any]
     unknown = set(parts) - set(names)
     if unknown:
         raise RecipeError(f"a request has no part {', '.join(sorted(unknown))}; it has {', '.join(names)}")
+    if isinstance(parts.get("properties"), dict):
+        parts["properties"] = {name: tuple(value) if isinstance(value, list) else value
+                               for name, value in parts["properties"].items()}
     if isinstance(parts.get("sizes"), dict):
         parts["sizes"] = {int(size): weight for size, weight in parts["sizes"].items()}
     if isinstance(parts.get("start"), dict):
@@ -243,8 +269,11 @@ def kept_nodes(request: Request, crystal: Crystal, grid: int) -> bool:
     return sets[0] == sets[1]
 
 
-def parts_met(request: Request, crystal: Crystal | None, grid: int = 24) -> dict[str, bool]:
-    """Whether `crystal` has each part of `request` that was asked."""
+def parts_met(
+    request: Request, crystal: Crystal | None, grid: int = 24,
+    values: Mapping[str, float] = MappingProxyType({}),  # properties of the crystal that are known
+) -> dict[str, bool | None]:
+    """Whether `crystal` has each part of `request` that was asked; None where that takes a property that is not known."""
     r = request
     found: dict[str, Any] = {}
     symbols = set() if crystal is None else {Element.from_Z(int(z)).symbol for z in crystal.numbers}
@@ -272,23 +301,35 @@ def parts_met(request: Request, crystal: Crystal | None, grid: int = 24) -> dict
         found["volume_per_atom"] = crystal is not None and least <= crystal.volume_per_atom <= most
     if r.keep:
         found["keep"] = crystal is not None and kept_nodes(r, crystal, grid)
-    return {name: crystal is not None and bool(good) for name, good in found.items()}
+    for name, (least, most) in r.ranges.items():
+        value = values.get(name)
+        found[name] = None if value is None else least <= value <= most  # NaN, which could not be computed, is not met
+    return {name: crystal is not None and (None if good is None else bool(good)) for name, good in found.items()}
 
 
-def met_columns(request: Request, crystals: Sequence[Crystal | None], grid: int) -> list[dict[str, bool]]:
-    """Columns of a table of samples: `met` for all parts together, and `met_…` for each."""
+def met_columns(
+    request: Request, crystals: Sequence[Crystal | None], grid: int,
+    values: Mapping[str, Sequence[float]] = MappingProxyType({}),  # properties of the crystals that are known
+) -> list[dict[str, bool | None]]:
+    """Columns of a table of samples: `met` for all parts together, and `met_…` for each; None where it is not known."""
     rows = []
-    for crystal in crystals:
-        each = parts_met(request, crystal, grid)
-        rows.append({"met": crystal is not None and all(each.values()), **{f"met_{name}": good for name, good in each.items()}})
+    for i, crystal in enumerate(crystals):
+        each = parts_met(request, crystal, grid, {name: float(column[i]) for name, column in values.items()})
+        missed = crystal is None or False in each.values()
+        whole = False if missed else None if None in each.values() else True
+        rows.append({"met": whole, **{f"met_{name}": good for name, good in each.items()}})
     return rows
 
 
 def met_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of all samples, rejected ones included, that meet each part, with Wilson's 95 % interval."""
+    """Share of all samples, rejected ones included, that meet each part, with Wilson's 95 % interval.
+
+    Parts that are not known, such as an energy that was not computed, are left out, and so is `all parts` then.
+    """
     rows = []
-    for name in (name for name in table if name == "met" or str(name).startswith("met_")):
-        met = table[name].fillna(False).astype(bool)
+    columns = [str(name) for name in table if name == "met" or str(name).startswith("met_")]
+    for name in (name for name in columns if not table[name].isna().any()):
+        met = table[name].astype(bool)
         low, high = binomtest(int(met.sum()), len(met)).proportion_ci(method="wilson")
         rows.append({"part": str(name).removeprefix("met_").replace("met", "all parts"), "met": int(met.sum()), "of": len(met),
                      "rate": met.mean(), "low": low, "high": high})

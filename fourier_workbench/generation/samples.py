@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COUNT_DEVIATION', 'Named', 'WRITERS', 'MANIFEST', 'SlotChecks', 'check_slots', 'Trajectory', 'typed_table',
-           'describe_symmetry', 'compare_asked', 'SampleResult', 'join_results', 'rejection_funnel', 'full_table',
-           'check_formats', 'write_samples', 'save_samples']
+           'describe_symmetry', 'met_html', 'compare_asked', 'SampleResult', 'join_results', 'rejection_funnel',
+           'full_table', 'check_formats', 'write_samples', 'save_samples']
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #ec50f2e6
 import sqlite3
@@ -25,7 +25,7 @@ from jaxtyping import Bool, Complex64, Float, Int64
 from torch import Tensor
 
 from ..crystal import Crystal, describe, formula_of, is_valid
-from ..errors import EvaluationError
+from ..errors import EvaluationError, RecipeError
 from ..files import json_text, write_json, writing
 from .requests import Request, met_columns, met_rates
 from ..model.autoencoder import Decoded
@@ -76,7 +76,9 @@ def typed_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     integers = [name for name in ("n_sites", "n_species", "operations", "moved", "asked_group") if name in table]
     floats = {name: "float64" for name in ("volume_per_atom", "min_distance", "strain") if name in table}
-    return table.astype(dict.fromkeys(integers, "Int64") | floats)
+    open_ = [name for name in table if str(name).startswith("met_") and table[name].isna().any()]  # not known of every sample
+    open_ += ["met"] if open_ else []
+    return table.astype(dict.fromkeys(integers, "Int64") | dict.fromkeys(open_, "boolean") | floats)
 
 # %% ../../nbs/api/generation/01_sample_results.ipynb #bfd6260c
 def describe_symmetry(
@@ -87,6 +89,16 @@ def describe_symmetry(
         return dict.fromkeys(("group", "operations", "strain", "moved"))
     number, symbol = found.space_group
     return {"group": f"{symbol} ({number})", "operations": len(found), "strain": found.strain, "moved": found.moved}
+
+
+def met_html(
+    rates: pd.DataFrame,  # of `met_rates`
+    unknown: Sequence[str],  # properties that were asked and not computed
+) -> str:
+    """What was met, a paragraph a part."""
+    known = [f"{r.part}: {r.met} of {r.of} have it, {r.rate:.0%} ({r.low:.0%} to {r.high:.0%})" for r in rates.itertuples()]
+    known += [f"{name}: not known; see with_properties()" for name in unknown]
+    return "".join(f"<p>{escape(line)}</p>" for line in known)
 
 
 def compare_asked(asked: Conditions, decoded: Decoded, crystals: Sequence[Crystal | None]) -> list[dict[str, Any]]:
@@ -123,6 +135,7 @@ class SampleResult:
     asked: Conditions | None = None  # conditions of the diffuser; recovery keeps to a composition among them
     request: Request | None = None  # what a person asked
     grid: int = 24  # nodes along each axis of the cell
+    properties: dict[str, tuple[float, ...]] = field(default_factory=dict)  # of each sample, where they were computed
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -132,13 +145,12 @@ class SampleResult:
 
     def _repr_html_(self, most: int = 10) -> str:
         names = ["id", "formula", "n_sites", "residual", "valid", "clean", "reason"]
-        names += [name for name in self.table if str(name).startswith("met") and self.request is not None]
+        names += [name for name in self.table if str(name).startswith("met")] if self.request is not None else []
         rows = self.table[names].head(most).astype(object)
         rows = rows.where(rows.notna(), "")  # pandas writes None and <NA> otherwise
         more = f"<p>{len(self) - most} more rows: gallery(result) shows all</p>" if len(self) > most else ""
         if self.request is not None:
-            more += "".join(f"<p>{r.part}: {r.met} of {r.of} have it, {r.rate:.0%} ({r.low:.0%} to {r.high:.0%})</p>"
-                            for r in self.met.itertuples())
+            more += met_html(self.met, [name for name in self.request.ranges if name not in self.properties])
         return f"<p>{escape(repr(self))}</p>{rows.to_html(index=False, border=0, float_format='{:.2g}'.format)}{more}"
 
     @property
@@ -174,7 +186,7 @@ class SampleResult:
             for row, more in zip(rows, compare_asked(self.asked, self.decoded, self.crystals), strict=True):
                 row |= more
         if self.request is not None:
-            for row, each in zip(rows, met_columns(self.request, self.crystals, self.grid), strict=True):
+            for row, each in zip(rows, met_columns(self.request, self.crystals, self.grid, self.properties), strict=True):
                 row |= each
         return typed_table(rows)
 
@@ -192,7 +204,14 @@ class SampleResult:
             residuals=self.residuals[rows], indices=self.indices[rows], counts=None if self.counts is None else self.counts[rows],
             trajectory=None if way is None else Trajectory(way.phi, way.noisy[:, rows], way.predicted[:, rows]),
             symmetries=None if self.symmetries is None else self.symmetries[rows],
-            asked=None if self.asked is None else self.asked.at(rows))
+            asked=None if self.asked is None else self.asked.at(rows),
+            properties={name: values[rows] for name, values in self.properties.items()})
+
+    def with_properties(self, **values: Sequence[float]) -> Self:
+        """The same samples, judged by properties, one value a sample; NaN is not met. Raises `RecipeError` for other numbers."""
+        if wrong := [name for name, column in values.items() if len(column) != len(self)]:
+            raise RecipeError(f"{wrong[0]} has {len(values[wrong[0]])} values for {len(self)} samples; give one for each")
+        return replace(self, properties=self.properties | {name: tuple(map(float, column)) for name, column in values.items()})
 
     def accepting(
         self,
@@ -246,7 +265,9 @@ def join_results(parts: Sequence[SampleResult]) -> SampleResult:
         residuals=torch.cat([part.residuals for part in parts]), indices=tuple(i for part in parts for i in part.indices),
         counts=torch.cat(counts) if counts else None, trajectory=way,
         symmetries=[s for each in symmetries for s in each] if symmetries else None,
-        asked=Conditions(*map(torch.cat, zip(*asked, strict=True))) if asked else None)
+        asked=Conditions(*map(torch.cat, zip(*asked, strict=True))) if asked else None,
+        properties={name: tuple(value for part in parts for value in part.properties[name])
+                    for name in parts[0].properties if all(name in part.properties for part in parts)})
 
 
 def rejection_funnel(reasons: Sequence[str | None]) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def rank_by_energy(result: SampleResult, **options: Any) -> Ranked:
     """Samples ranked by their energy above the hull; `options` are those of `SampleResult.energies`."""
     found = result.energies(**options)
     scores = found["e_above_hull"].astype(float)
+    result = result.with_properties(e_above_hull=scores)
     failed = [f"rejected ({reason})" if reason is not None else str(why)
               for reason, why, score in zip(result.reasons, found["stability_failure"], scores, strict=True) if np.isnan(score)]
     return Ranked(result, tuple(scores.tolist()), dict(Counter(failed).most_common()))

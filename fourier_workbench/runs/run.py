@@ -124,7 +124,7 @@ def launch(directory: Path) -> None:
 if TYPE_CHECKING:  # loading pandas takes half a second, which the process that trains does without
     import pandas as pd
 
-STAGES = ("autoencoder", "diffuser", "fine_tune", "composition")
+STAGES = ("autoencoder", "diffuser", "fine_tune", "composition", "properties")
 
 
 def read_recipe(directory: Path) -> Recipe:

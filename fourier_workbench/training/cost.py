@@ -17,7 +17,7 @@ from ..config.schema import Recipe
 from ..errors import RecipeError
 from ..model.attention import TransformerConfig, modulation_shapes
 from ..model.autoencoder import AutoencoderConfig
-from ..model.conditions import SYSTEMS, ConditionConfig
+from ..model.conditions import SYSTEMS, WAVES, ConditionConfig
 from ..model.diffuser import DiffuserConfig
 from ..representation.basis import MAX_SLOTS, FourierBasis
 from ..threads import WIDE, limited_threads
@@ -112,7 +112,8 @@ def _condition_cost(config: ConditionConfig | None, n_tokens: int, d_model: int)
     classes = config.max_atomic_number + 1 + config.max_count + 1 + MAX_SLOTS * config.max_count + 1 + len(SYSTEMS) + 1 + 231
     widths = (config.n_inputs, config.d_hidden, config.d_hidden, n_tokens * 2 * d_model)
     products = sum(a * b for a, b in pairwise(widths))
-    return classes * config.d_embedding + products + sum(widths[1:]), 2.0 * products
+    told = len(config.properties) * (2 + 2 * WAVES)  # of each property the vectors of its waves, and of no value
+    return (classes + told) * config.d_embedding + products + sum(widths[1:]), 2.0 * products
 
 
 def diffuser_cost(config: DiffuserConfig, *, half_precision: bool = False, checkpointing: bool = False) -> NetworkCost:

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit_properties', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from ..model.autoencoder import Autoencoder
 from ..model.composition import CompositionModel
 from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
+from ..model.properties import PropertyModel
 from ..representation.basis import FourierBasis
 from ..threads import available_cores, limited_threads
 from .cost import cost, print_cost, readable_bytes
@@ -36,7 +37,12 @@ from .distributed import is_main_process, layout, make_fabric
 from .known import training_conditions
 from .machines import installed_memory
 from .monitor import Monitor
-from .stages import AutoencoderTraining, CompositionTraining, DiffuserTraining
+from fourier_workbench.training.stages import (
+    AutoencoderTraining,
+    CompositionTraining,
+    DiffuserTraining,
+    PropertyTraining,
+)
 from .trainer import Trainer, TrainingStage
 
 # %% ../../nbs/api/training/07_fit.ipynb #10ea2e5b
@@ -82,13 +88,16 @@ def training_crystals(
     return CrystalDataset(samples, basis, recipe.autoencoder.grid, recipe.autoencoder.model.max_atomic_number)
 
 
-def conditions_of(recipe: Recipe, corpus: Any, keep: Callable[[Any], bool] | None = None) -> Conditions | None:
+def conditions_of(
+    recipe: Recipe, corpus: Any, keep: Callable[[Any], bool] | None = None,
+    properties: Sequence[str] | None = None,  # names; None: those of the diffuser
+) -> Conditions | None:
     """Conditions of the training crystals; None for an unconditional diffuser."""
     conditions = None if recipe.diffuser is None else recipe.diffuser.model.conditions
     if conditions is None:
         return None
-    samples = training_samples(corpus)
-    return training_conditions([sample for sample in samples if keep is None or keep(sample)], conditions.max_count)
+    samples = [sample for sample in training_samples(corpus) if keep is None or keep(sample)]
+    return training_conditions(samples, conditions.max_count, conditions.properties if properties is None else properties)
 
 
 def run_directory(directory: Path | str, recipe: Recipe) -> RunDirectory:
@@ -202,6 +211,30 @@ def fit_composition(
         record_run(run, recipe, corpus, trainer)
         return stage.averaged() if trainer.run() else None
 
+
+def fit_properties(
+    recipe: Recipe,
+    corpus: Any,  # as for `fit_autoencoder`, or `Conditions` with values of the properties
+    directory: Path | str, *, fabric: Fabric | None = None, progress: bool = True,
+    callback: Callable[[TrainingStage, int], None] | None = None,
+    about: dict[str, Any] | None = None,  # written with the weights: where the values come from
+) -> PropertyModel | None:
+    """Train the model of properties, by which compositions are preferred (ours); None when it was stopped.
+
+    Raises as `fit_autoencoder`, and `RecipeError` for a property that the corpus does not have.
+    """
+    if recipe.properties is None:
+        raise RecipeError(f"recipe {recipe.name} has no model of properties; choose one with properties")
+    names = recipe.properties.model.names
+    known = corpus if isinstance(corpus, Conditions) else conditions_of(recipe, corpus, properties=names)
+    assert known is not None, "a recipe with properties has conditions"
+    run, fabric = run_directory(directory, recipe), fabric or make_fabric(engine=recipe.engine)
+    with limited_threads(recipe.channels):
+        stage = PropertyTraining(recipe, known, fabric, about)
+        trainer = Trainer(stage, run, run_identity(recipe, corpus), progress=progress, callback=callback)
+        record_run(run, recipe, corpus, trainer)
+        return stage.averaged() if trainer.run() else None
+
 # %% ../../nbs/api/training/07_fit.ipynb #7d8e6175
 def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: Any) -> bool:
     """All stages in this process."""
@@ -210,6 +243,8 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
         done = fit_diffuser(recipe, corpus, directory, **options) is not None
     if done and recipe.composition is not None:
         done = fit_composition(recipe, corpus, directory, **options) is not None
+    if done and recipe.properties is not None:
+        done = fit_properties(recipe, corpus, directory, **options) is not None
     return done
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor, nn
 
-from ..checkpoints import save_autoencoder, save_composition, save_diffuser
+from ..checkpoints import save_autoencoder, save_composition, save_diffuser, save_properties
 from ..config.schema import AutoencoderLoss, DiffuserStage, Recipe
 from ..data.batches import CrystalDataset
 from ..diffusion.noise import InformationMatchedSchedule, radial_laplace
@@ -24,6 +24,7 @@ from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.ladder import channels_at
 from ..model.layers import to_complex, to_real
+from ..model.properties import PropertyModel
 from ..randomness import keyed_generator, keyed_integers
 from ..representation.grid_symmetry import metric_strain
 from ..representation.lattice import log_to_lattice
@@ -33,7 +34,8 @@ from .optimisation import OptimisedModel
 from .trainer import BatchOrder
 
 # %% auto #0
-__all__ = ['local_share', 'random_state', 'lattice_strain', 'AutoencoderTraining', 'DiffuserTraining', 'CompositionTraining']
+__all__ = ['local_share', 'random_state', 'lattice_strain', 'AutoencoderTraining', 'DiffuserTraining', 'CompositionTraining',
+           'PropertyTraining']
 
 # %% ../../nbs/api/training/05_stages.ipynb #b59edb85
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -188,6 +190,9 @@ class DiffuserTraining(OptimisedModel):
             model = Diffuser(stage.model)
         if start is None:
             model.selector.copy_(autoencoder.selector)
+            told = model.network.conditions
+            if known is not None and told is not None and told.properties is not None:
+                told.properties.measure(known.properties)
         else:
             model.load_state_dict(start.state_dict())
         self.scaled = start is not None  # whether τ is known
@@ -240,10 +245,11 @@ class DiffuserTraining(OptimisedModel):
         """Conditions of the crystals at `index`: all dropped for some, single ones for others."""
         if self.known is None:
             return None
-        u = keyed_integers(1 << 24, index.cpu(), 4, seed=self.seed, epoch=step, stream=4) / (1 << 24)
+        known = self.known.at(index.cpu())
+        u = keyed_integers(1 << 24, index.cpu(), 4 + known.properties.shape[1], seed=self.seed, epoch=step, stream=4) / (1 << 24)
         kept = (u[:, 0, None] >= self.stage.condition_dropout) & (u[:, 1:] >= self.stage.part_dropout)
-        composition, system, group = kept.unbind(1)
-        return self.known.at(index.cpu()).keep(composition, system, group).to(self.fabric.device)
+        composition, system, group = kept[:, :3].unbind(1)
+        return known.keep(composition, system, group, kept[:, 3:]).to(self.fabric.device)
 
     def sample_noise(self, step: int, n: int) -> tuple[Tensor, Tensor]:
         """Noise levels, one or `n`, and noise of a step; functions of the step alone."""
@@ -322,3 +328,52 @@ class CompositionTraining(OptimisedModel):
         """Write the weights."""
         about = {"steps": self.steps, "recipe": json.loads(self.recipe.to_json())}
         save_composition(directory.weights, self.averaged(), about)
+
+
+class PropertyTraining(OptimisedModel):
+    """Stage four: learn which compositions are likely to have which properties (ours)."""
+
+    name = "properties"
+
+    def __init__(
+        self, recipe: Recipe,
+        known: Conditions,  # with values of the properties
+        fabric: Fabric,
+        about: dict[str, Any] | None = None,  # written with the weights: where the values come from
+    ):
+        if recipe.properties is None:
+            raise RecipeError(f"recipe {recipe.name} has no properties; choose another")
+        self.recipe, self.stage, self.seed, self.steps = recipe, recipe.properties, recipe.seed, recipe.properties.steps
+        self.about = about or {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + 3)
+            model = PropertyModel(self.stage.model)
+        model.measure(known.properties)
+        super().__init__(model.to(fabric.device), self.stage.optimiser, 0.0, fabric, recipe.engine)
+        known = known.at(known.properties.isfinite().any(1))  # the others teach nothing
+        self.known, self.order = known.to(fabric.device), BatchOrder(len(known.space_group), self.stage.batch_size, recipe.seed)
+        self.network = fabric.setup_module(model)
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One step on this process's share of a batch."""
+        index, _ = self.order.at(step)
+        share, weight = local_share(self.fabric, len(index))
+        with torch.random.fork_rng(devices=[]):  # a resumed run drops the same inputs
+            torch.manual_seed(keyed_integers(1 << 40, torch.tensor([step]), 1, seed=self.seed, epoch=0, stream=8).item())
+            loss = -self.network(self.known.at(index[share].to(self.fabric.device))).mean()
+        rate = self.optimise(loss * weight, step, self.steps)
+        return {"loss": loss.detach(), "lr": rate, "grad_norm": self.grad_norm}
+
+    def state(self) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]]:
+        """As `OptimisedModel`."""
+        tensors, meta = super().state()
+        return tensors, meta | {"random": random_state(self.seed, 4, self.steps, self.order)}
+
+    def averaged(self) -> PropertyModel:
+        """The trained model, in evaluation mode."""
+        return self.average.fill(PropertyModel(self.stage.model))
+
+    def finish(self, directory: RunDirectory) -> None:
+        """Write the weights."""
+        about = {"steps": self.steps, "recipe": json.loads(self.recipe.to_json())} | self.about
+        save_properties(directory.weights, self.averaged(), about)

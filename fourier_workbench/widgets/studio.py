@@ -12,6 +12,7 @@ __all__ = ['MARKS', 'MOST_ATOMS', 'VOLUMES', 'Form', 'form_request', 'in_words',
            'describe_generator', 'describe_start', 'kept_elements', 'dropped_crystal', 'Studio', 'studio']
 
 # %% ../../nbs/api/widgets/07_studio.ipynb #04b7cd54
+import math
 import threading
 import time
 import warnings
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import pandas as pd
@@ -30,7 +32,7 @@ from pymatgen.core import Element
 from ..crystal import Crystal, pretty_formula
 from ..errors import WorkbenchError
 from ..evaluation.report.pictures import colour, crystal_svg
-from ..generation.asking import check_possible
+from ..generation.asking import check_possible, known_ranges
 from ..generation.generator import Generator, load_generator, shipped
 from ..generation.requests import Request, met_rates
 from ..generation.samples import SampleResult, join_results
@@ -60,6 +62,7 @@ class Form:
     space_group: int = 0
     smallest: float | None = None  # volume per atom, Å³
     largest: float | None = None
+    ranges: dict[str, Sequence[float | None]] = field(default_factory=dict)  # lowest and highest of properties by name
     keep: tuple[str, ...] = ()  # elements of the starting crystal that stay where they are
     phi: float = 0.3  # noise level from which the starting crystal is drawn anew
     guidance: float | None = None  # None: the model's own
@@ -92,6 +95,7 @@ def form_request(
     form: Form,
     start: Crystal | None = None,
     heaviest: int = 103,  # atomic number of the heaviest element that the model knows
+    known: Mapping[str, tuple[float, float]] = MappingProxyType({}),  # properties that the model knows, and their range
 ) -> Request:
     """The request of a form; raises `RecipeError` for an impossible one."""
     required, allowed, forbidden = (form.marked(mark) for mark in MARKS)
@@ -104,6 +108,13 @@ def form_request(
                                   ("volume_per_atom", form.smallest, form.largest, VOLUMES)):
         if low is not None or high is not None:
             parts[name] = (ends[0] if low is None else low, max(ends[1], low or 0) if high is None else high)
+    for name, (low, high) in form.ranges.items():
+        if name == "e_above_hull":
+            parts[name] = high
+        elif low is not None or high is not None:  # an open end is as far as the model has seen
+            least, most = known.get(name, (-math.inf, math.inf))
+            ends = round(least, 3) if low is None else low, round(most, 3) if high is None else high
+            parts.setdefault("properties", {})[name] = ends
     if start is not None:
         parts |= {"start": start, "keep": form.keep, "phi": None if form.keep and form.phi == 1 else form.phi}
     return Request(**parts, crystal_system=form.crystal_system or None, space_group=form.space_group or None)
@@ -142,6 +153,9 @@ def in_words(request: Request) -> str:
         parts.append(r.crystal_system)
     if r.volume_per_atom is not None:
         parts.append(f"{_range(*r.volume_per_atom, VOLUMES)} Å³ per atom")
+    if r.e_above_hull is not None:
+        parts.append(f"at most {r.e_above_hull:g} eV/atom above the hull")
+    parts += [f"{name.replace('_', ' ')} {low:g} to {high:g}" for name, (low, high) in r.properties.items()]
     return ", ".join(parts) or "nothing in particular"
 
 
@@ -346,7 +360,7 @@ class Question:
     @property
     def request(self) -> Request:
         """The request; raises `RecipeError` where it is impossible, or the model cannot do it."""
-        request = form_request(self.form, self.start, self.asked.max_atomic_number)
+        request = form_request(self.form, self.start, self.asked.max_atomic_number, known_ranges(self.asked))
         check_possible(request, self.asked)
         return request
 
@@ -411,7 +425,7 @@ def show_in(explorers: Sequence[Explorer], source: Crystal | GridSymmetry | None
 def describe_generator(generator: Generator) -> dict[str, Any]:
     """What the form offers: elements, symmetries, and the model's own guidance."""
     return {"elements": element_cells(generator.max_atomic_number), "systems": list(SYSTEMS), "groups": group_symbols(),
-            "guidance": own_guidance(generator)}
+            "guidance": own_guidance(generator), "ranges": known_ranges(generator)}
 
 
 def describe_start(crystal: Crystal | None) -> dict[str, Any]:

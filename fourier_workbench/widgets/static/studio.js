@@ -4,7 +4,7 @@ const render = defineView({
   ready: (model) => model.get("about").elements, rebuildOn: ["about"],
   build(view) {
     const { model, el, body, root } = view, copy = (value) => JSON.parse(JSON.stringify(value));
-    const { elements, systems, groups, guidance } = model.get("about");
+    const { elements, systems, groups, guidance, ranges: known } = model.get("about");
     const lower = (text) => text.replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[d]), screws = (text) => text.replace(/_(\d)/g, (_, d) => lower(d)); // as subscripts
     let form = copy(model.get("form"));
     const running = () => !!model.get("rounds").running;
@@ -64,14 +64,20 @@ const render = defineView({
       fields.push(() => { if (document.activeElement !== input) show(); });
       return input;
     };
-    const numeric = (name, key, { min, max, step = 1, needed = false, hint = "any", width = 62 }) => {
-      const input = h("input", { type: "number", min, max, step, placeholder: hint, "aria-label": name, style: `width:${width}px`, onkeydown: commit });
+    const numeric = (name, key, { min = -Infinity, max = Infinity, step = 1, needed = false, hint = "any", width = 62, get = () => form[key], set = (value) => change({ [key]: value }) }) => {
+      const ends = Object.fromEntries(Object.entries({ min, max }).filter(([, end]) => Number.isFinite(end)));
+      const input = h("input", { type: "number", ...ends, step, placeholder: hint, "aria-label": name, style: `width:${width}px`, onkeydown: commit });
       input.onchange = () => {
-        const value = input.value === "" ? null : clamp(+input.value, min, max ?? Infinity);
-        change({ [key]: value === null && needed ? form[key] : step === 1 && value !== null ? Math.round(value) : value });
+        const value = input.value === "" ? null : clamp(+input.value, min, max);
+        set(value === null && needed ? get() : step === 1 && value !== null ? Math.round(value) : value);
       };
-      return unfinished(input, () => form[key] ?? "");
+      return unfinished(input, () => get() ?? "");
     };
+    const bound = (name, end, words) => numeric(`${end ? "highest" : "lowest"} ${words}`, name, { step: "any", hint: formatNumber(known[name][end], 2), get: () => (form.ranges[name] ?? [])[end], set: (value) => {
+      const ends = [...(form.ranges[name] ?? [null, null])];
+      ends[end] = value;
+      change({ ranges: { ...form.ranges, [name]: ends } });
+    } });
     const field = (label, ...inputs) => [h("span", {}, label), h("div", { class: "fw-row" }, ...inputs)];
     const formula = h("input", { type: "text", placeholder: "such as SrTiO3", "aria-label": "formula", class: "fw-formula", onkeydown: commit, spellcheck: "false" });
     formula.onchange = () => change({ formula: formula.value.trim() });
@@ -134,6 +140,7 @@ const render = defineView({
         ...field("atoms", numeric("fewest atoms", "fewest", { min: 1, max: 999 }), "to", numeric("most atoms", "most", { min: 1, max: 999 }), "in the cell"),
         ...field("symmetry", system.row, group.row),
         ...field("volume", numeric("smallest volume per atom", "smallest", { min: 0.5, max: 300, step: "any" }), "to", numeric("largest volume per atom", "largest", { min: 0.5, max: 300, step: "any" }), "Å³ per atom"),
+        ...Object.keys(known).flatMap((name) => name === "e_above_hull" ? field("stability", "at most", bound(name, 1, "energy above the hull"), "eV/atom above the hull") : field(name.replaceAll("_", " "), bound(name, 0, name), "to", bound(name, 1, name))),
         ...field("start", box)),
       weight.row, asked, problem,
       h("div", { class: "fw-row" }, drawButton, more, h("label", { class: "fw-field" }, samples, "samples"), h("label", { class: "fw-field" }, steps, "noise levels"), h("label", { class: "fw-field" }, "seed", seed)),
@@ -161,7 +168,8 @@ const render = defineView({
     const parts = () => Object.keys(titles()).filter((key) => key.startsWith("met_"));
     const groupOf = (r) => screws(r.group || r.space_group || "");
     const near = (r) => String(r["nearest known"] || "").replace(/^[^ :]+/, lower);
-    const verdict = (r, key, names) => h("span", { class: r[key] ? "fw-yes" : "fw-no", "data-met": `${key}:${!!r[key]}` }, `${r[key] ? "✓" : "✗"} ${names[key]}`);
+    const verdict = (r, key, names) => r[key] === null ? h("span", { class: "fw-note", "data-met": `${key}:unknown`, title: "not computed" }, `? ${names[key]}`)
+      : h("span", { class: r[key] ? "fw-yes" : "fw-no", "data-met": `${key}:${!!r[key]}` }, `${r[key] ? "✓" : "✗"} ${names[key]}`);
     const describe = (r) => [r.id, groupOf(r), r.n_sites && plural(r.n_sites, "atom"), r.volume_per_atom && `${formatNumber(r.volume_per_atom)} Å³/atom`, r.min_distance && `min d ${formatNumber(r.min_distance)} Å`,
       `residual ${formatNumber(r.residual)}`, near(r) && `nearest known: ${near(r)}`, r.reason && `rejected: ${r.reason}`].filter(Boolean).join(" · ");
     function card(i, names) {
