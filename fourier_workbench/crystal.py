@@ -26,7 +26,7 @@ from .files import decode_text
 
 # %% auto #0
 __all__ = ['LAST_ELEMENT', 'LONGEST_EDGE', 'MIN_DISTANCE', 'VOLUME_PER_ATOM', 'formula_of', 'reduced_formula_of',
-           'pretty_formula', 'Crystal', 'is_valid', 'describe', 'check_symprec']
+           'pretty_formula', 'Crystal', 'neighbour_pairs', 'is_valid', 'describe', 'check_symprec']
 
 # %% ../nbs/api/core/03_crystal.ipynb #14537826
 LAST_ELEMENT = 118  # oganesson
@@ -212,15 +212,34 @@ class Crystal:
         return Crystal.from_structure(self.to_structure().make_supercell(matrix, in_place=False))
 
 # %% ../nbs/api/core/03_crystal.ipynb #b33f53be
+_FLAT = 0.05  # polar sine of a cell below which neighbours are sought in a reduced cell
+
+
+def _compact(lattice: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3 3"]:
+    """The lattice, LLL-reduced if its cell is so flat that a sphere would meet thousands of cells."""
+    if abs(np.linalg.det(lattice)) >= _FLAT * np.linalg.norm(lattice, axis=1).prod():
+        return lattice.copy()
+    return np.ascontiguousarray(Lattice(lattice).get_lll_reduced_lattice().matrix)
+
+
+def neighbour_pairs(
+    crystal: Crystal,
+    radius: float,  # Å
+) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"], Float64[np.ndarray, " k"]]:
+    """Ordered pairs of atoms within `radius`, images included: indices of both, and their distances in Å."""
+    cart = crystal.frac_coords @ crystal.lattice
+    first, second, image, distance = find_points_in_spheres(
+        cart, cart, radius, np.ones(3, dtype=np.int64), _compact(crystal.lattice), 1e-8)
+    apart = (first != second) | (image != 0).any(1)  # every atom finds itself once
+    return first[apart], second[apart], distance[apart]
+
+
 def _min_distance(crystal: Crystal, search: float) -> float:
     """Shortest periodic distance in Å, self-images included; 0 for coincident atoms."""
-    cart = crystal.frac_coords @ crystal.lattice
-    shortest = float(np.linalg.norm(crystal.lattice, axis=1).min())
+    shortest = float(np.linalg.norm(_compact(crystal.lattice), axis=1).min())
     radius = min(search, shortest * (1 + 1e-9))  # the shortest edge is a self-image: nothing beyond it can be the answer
-    found = find_points_in_spheres(cart, cart, radius, np.ones(3, dtype=np.int64), crystal.lattice.copy(), 1e-8)
-    distances = found[3][found[3] > 1e-8]
-    coincident = len(found[3]) - len(distances) > len(crystal)  # every atom finds itself once
-    return 0.0 if coincident else float(distances.min(initial=shortest))
+    distances = neighbour_pairs(crystal, radius)[2]
+    return 0.0 if (distances <= 1e-8).any() else float(distances.min(initial=shortest))
 
 
 MIN_DISTANCE = 0.5  # Å

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_masses, covalent_radii
 from pymatgen.core import Element
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from ..crystal import MIN_DISTANCE, Crystal, describe
+from ..crystal import MIN_DISTANCE, Crystal, describe, neighbour_pairs
 from ..errors import EvaluationError
 
 # %% ../../nbs/api/evaluation/01_checks.ipynb #e7be04b6
@@ -35,11 +34,7 @@ def _contacts(crystal: Crystal) -> tuple[float | None, float | None]:
     """
     radii = covalent_radii[crystal.numbers]
     reach = 2 * MAX_RADIUS_RATIO * float(radii.max())
-    cart = crystal.frac_coords @ crystal.lattice
-    first, second, image, distance = find_points_in_spheres(
-        cart, cart, max(reach, MIN_DISTANCE), np.ones(3, dtype=np.int64), crystal.lattice.copy(), 1e-8)
-    itself = (first == second) & (image == 0).all(1)
-    first, second, distance = first[~itself], second[~itself], distance[~itself]
+    first, second, distance = neighbour_pairs(crystal, max(reach, MIN_DISTANCE))
     other = distance[first != second]
     ratio = distance / (radii[first] + radii[second])
     known = crystal.numbers.max() <= LAST_RADIUS

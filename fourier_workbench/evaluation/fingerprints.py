@@ -21,9 +21,8 @@ import numpy as np
 from ase.data import covalent_radii
 from jaxtyping import Float64, Int64
 from pymatgen.core import Composition, Element
-from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from ..crystal import Crystal
+from ..crystal import Crystal, neighbour_pairs
 from ..errors import EvaluationError
 
 # %% ../../nbs/api/evaluation/04_distributions_and_metrics.ipynb #47e97c2f
@@ -36,11 +35,7 @@ def _neighbours(crystal: Crystal, reach: float
                 ) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"], Float64[np.ndarray, " k"]]:
     """Pairs of atoms within `reach` Å, images included, and their distances in sums of radii."""
     radii = np.where(crystal.numbers > 96, _UNKNOWN_RADIUS, covalent_radii[crystal.numbers])
-    cart = crystal.frac_coords @ crystal.lattice
-    first, second, image, distance = find_points_in_spheres(
-        cart, cart, reach, np.ones(3, dtype=np.int64), crystal.lattice.copy(), 1e-8)
-    apart = (first != second) | (image != 0).any(1)
-    first, second, distance = first[apart], second[apart], distance[apart]
+    first, second, distance = neighbour_pairs(crystal, reach)
     return first, second, distance / (radii[first] + radii[second])
 
 
