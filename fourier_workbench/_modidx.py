@@ -3469,6 +3469,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                            'fourier_workbench/training/distributed.py'),
                                                         'fourier_workbench.training.distributed.Layout.world': ( 'api/training/fit.html#layout.world',
                                                                                                                  'fourier_workbench/training/distributed.py'),
+                                                        'fourier_workbench.training.distributed._start_method': ( 'api/training/fit.html#_start_method',
+                                                                                                                  'fourier_workbench/training/distributed.py'),
                                                         'fourier_workbench.training.distributed.find_launcher': ( 'api/training/fit.html#find_launcher',
                                                                                                                   'fourier_workbench/training/distributed.py'),
                                                         'fourier_workbench.training.distributed.is_main_process': ( 'api/training/fit.html#is_main_process',

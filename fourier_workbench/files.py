@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import socket
@@ -238,13 +239,16 @@ def _lock(folder: Path, error: type[Exception]) -> Iterator[None]:
 
 
 def end_with(
-    parent: int,  # number of the process that started this one
+    parent: int | None = None,  # number of the process that started this one; None: that which `multiprocessing` knows
     poll: float = 0.5,  # seconds
 ) -> None:
     """End this process, from a thread of its own, soon after its parent has ended."""
+    asked = multiprocessing.parent_process() if parent is None else None  # of a fork server's child: who asked for it
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if asked is not None:
+            asked.join()
+        while asked is None and os.getppid() == parent:
             time.sleep(poll)
         os._exit(1)
 

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from fourier_workbench.files import (
@@ -95,3 +97,36 @@ def test_a_process_on_another_node_is_looked_up_in_slurm(tmp_path, monkeypatch, 
     assert is_alive(far) == alive and is_alive({key: far[key] for key in ("pid", "started", "host")})
     monkeypatch.setenv("SLURM_JOB_ID", "123")
     assert this_process()["job"] == "123" and this_process()["pid"] == os.getpid()
+
+
+NAP = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+
+from fourier_workbench.files import end_with
+
+
+def nap(path):
+    end_with()
+    Path(path).with_suffix(".part").write_text(str(os.getpid()))
+    Path(path).with_suffix(".part").replace(path)
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("forkserver").Process(target=nap, args=sys.argv[1:])
+    process.start()
+    process.join()
+"""
+
+
+def test_the_child_of_a_fork_server_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "nap.py").write_text(NAP)
+    asking = subprocess.Popen([sys.executable, tmp_path / "nap.py", tmp_path / "pid"])
+    while not (tmp_path / "pid").exists():
+        assert asking.poll() is None
+        time.sleep(0.01)
+    napping = psutil.Process(int((tmp_path / "pid").read_text()))
+    asking.kill()
+    asking.wait()
+    assert not psutil.wait_procs([napping], timeout=60)[1], "a nap takes ten minutes"

@@ -38,7 +38,7 @@ from ladders import UNSOUGHT
 def tiny(steps: int = 12) -> Recipe:
     """The laptop recipe in miniature, every part switched on."""
     base = override(laptop(), diffuser=None, autoencoder__model__transformer__n_heads=1,
-                    autoencoder__model__compression=24 / 1254, autoencoder__steps=steps,
+                    autoencoder__model__transformer__n_layers=2, autoencoder__model__compression=24 / 1254, autoencoder__steps=steps,
                     autoencoder__batch_size=8, autoencoder__prune_every=4)
     model = replace(laptop().diffuser.model, ladder_shape=base.autoencoder.model.ladder_shape,
                     transformer=base.autoencoder.model.transformer)
@@ -72,8 +72,8 @@ def test_two_processes_give_the_result_of_one(corpus, tmp_path, optimiser):
 
 
 def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
-    """200 steps straight, against 100, a kill, and 100 more: weights, averages and optimisers are equal to the bit."""
-    recipe = override(tiny(200), diffuser__steps=40, diffuser__guide_at=0.25, diffuser__guidance=2.0)
+    """80 steps straight, against 40, a kill, and 40 more: weights, averages and optimisers are equal to the bit."""
+    recipe = override(tiny(80), diffuser__steps=24, diffuser__guide_at=0.25, diffuser__guidance=2.0)
     script, folder = tmp_path / "train.py", tmp_path / "killed"
     assert fit(recipe, corpus, tmp_path / "straight", progress=False)
     script.write_text(
@@ -87,10 +87,11 @@ def test_a_run_killed_half_way_ends_in_the_same_bits(corpus, tmp_path):
         "for fit in (fit_autoencoder, fit_diffuser):\n"
         "    fit(Recipe.from_json(sys.argv[1]), Corpus(sys.argv[2]), sys.argv[3], progress=False, callback=at)\n")
     recipe.to_json(tmp_path / "recipe.json")
-    for stage, half in (("autoencoder", 100), ("diffuser", 20)):
+    for stage, half in (("autoencoder", 40), ("diffuser", 12)):
         ended = subprocess.run([sys.executable, script, tmp_path / "recipe.json", corpus.path, folder, stage], check=False)
         assert ended.returncode == -signal.SIGKILL
-        assert load_checkpoint(folder / "checkpoints" / stage / "latest", stage)[1]["step"] == half
+        saved = load_checkpoint(folder / "checkpoints" / stage / "latest", stage)[1]["step"]
+        assert half <= saved < half + 3, "the checkpoint asked for, or one that was due by the clock before the kill"
     assert fit(recipe, corpus, folder, progress=False)
     for stage in ("autoencoder", "diffuser"):
         (straight, about), (killed, again) = (
@@ -224,10 +225,10 @@ def test_a_conditioned_run_trains_all_three_stages_and_samples_what_it_asked_for
     assert fit(recipe, corpus, tmp_path / "run", progress=False)
     generator = load_generator(tmp_path / "run")
     assert generator.max_atomic_number == 103 and generator.composer is not None
-    result = generator.sample(4, seed=3, steps=4, progress=False)
-    again = generator.sample(2, seed=3, steps=4, first=2, batch_size=1, progress=False)
+    result = generator.sample(2, seed=3, steps=4, progress=False)
+    again = generator.sample(1, seed=3, steps=4, first=1, batch_size=1, recovery=UNSOUGHT, progress=False)
     table = result.table
-    assert table["asked"].notna().all() and torch.equal(again.asked.counts, result.asked.counts[2:])
+    assert table["asked"].notna().all() and torch.equal(again.asked.counts, result.asked.counts[1:])
     for crystal, row in zip(result.crystals, table.itertuples(), strict=True):
         assert row.met == (crystal is not None), "recovery keeps to the composition, or rejects"
         assert crystal is None or crystal.formula == row.asked

@@ -8,9 +8,11 @@ from __future__ import annotations
 __all__ = ['find_launcher', 'is_main_process', 'Layout', 'layout', 'make_fabric']
 
 # %% ../../nbs/api/training/07_fit.ipynb #f6f0b274
+import multiprocessing
 import os
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -84,6 +86,15 @@ def layout(
     return found
 
 # %% ../../nbs/api/training/07_fit.ipynb #e35fb85f
+def _start_method(accelerator: str) -> Literal["spawn", "forkserver"]:
+    """How the processes on this machine are started."""
+    if accelerator != "cpu" or sys.platform != "linux":
+        return "spawn"
+    # forks of one process that has loaded the libraries, which takes seconds
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "lightning_fabric", "fourier_workbench.training.fitting"])
+    return "forkserver"
+
+
 def make_fabric(
     devices: int | None = 1, nodes: int | None = None, *, engine: ExecutionConfig = LITERAL,
     accelerator: str | None = None,  # "cpu", "cuda"; default: a GPU where there is one
@@ -108,6 +119,6 @@ def make_fabric(
     if plan.world == 1:
         return Fabric(accelerator=accelerator, devices=1, plugins=plugins)
     # every process sets selector and τ alike, so buffers need no broadcast at each step
-    strategy = DDPStrategy(start_method="popen" if plan.external else "spawn",
+    strategy = DDPStrategy(start_method="popen" if plan.external else _start_method(accelerator),
                            broadcast_buffers=False, gradient_as_bucket_view=True)
     return Fabric(accelerator=accelerator, devices=plan.devices, num_nodes=plan.nodes, strategy=strategy, plugins=plugins)

@@ -9,6 +9,7 @@ __all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals'
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
+import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from ..data.corpus import Corpus
 from ..data.preparation.splits import above_hull
 from ..diffusion.noise import InformationMatchedSchedule
 from ..errors import RecipeError
-from ..files import RunDirectory, remove_leftovers, writable_folder, write_json
+from ..files import RunDirectory, end_with, remove_leftovers, writable_folder, write_json
 from ..model.autoencoder import Autoencoder
 from ..model.composition import CompositionModel
 from ..model.conditions import Conditions
@@ -251,6 +252,8 @@ def _fit_stages(recipe: Recipe, corpus: Any, directory: Path | str, **options: A
 def _fit_process(fabric: Fabric, recipe: str, corpus_path: Path, directory: Path, threads: int, progress: bool) -> bool:
     """All stages in one of several processes; the recipe comes as JSON because Fabric passes on no frozen dataclass."""
     torch.set_num_threads(threads)
+    if multiprocessing.parent_process() is not None:  # else a launcher sees to it
+        end_with()
     return _fit_stages(Recipe.from_json(recipe), Corpus(corpus_path), directory, fabric=fabric, progress=progress)
 
 
