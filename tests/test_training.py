@@ -38,8 +38,8 @@ from ladders import UNSOUGHT
 def tiny(steps: int = 12) -> Recipe:
     """The laptop recipe in miniature, every part switched on."""
     base = override(laptop(), diffuser=None, autoencoder__model__transformer__n_heads=1,
-                    autoencoder__model__transformer__n_layers=2, autoencoder__model__compression=24 / 1254, autoencoder__steps=steps,
-                    autoencoder__batch_size=8, autoencoder__prune_every=4)
+                    autoencoder__model__transformer__n_layers=2, autoencoder__model__compression=24 / 1254,
+                    autoencoder__steps=steps, autoencoder__batch_size=8, autoencoder__prune_every=4)
     model = replace(laptop().diffuser.model, ladder_shape=base.autoencoder.model.ladder_shape,
                     transformer=base.autoencoder.model.transformer)
     return override(base, diffuser=replace(laptop().diffuser, model=model, steps=steps, batch_size=8))
