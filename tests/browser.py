@@ -24,12 +24,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Playwright, Route, sync_playwright
+
+from kernels import FORKS, Exchange
 
 OUTPUT = ".jp-OutputArea-output"
 # Addresses of this machine; a request to any other is refused. Only those reach Python: Lab alone makes hundreds.
@@ -84,7 +87,7 @@ class JupyterLab:
     "A JupyterLab server over `root`, with settings, workspaces and kernels of its own, all gone at the end."
 
     def __init__(self, root: Path, timeout: float = 90.0) -> None:
-        self.root, self.timeout = Path(root), timeout
+        self.root, self.timeout, self.ending = Path(root), timeout, ExitStack()
         self.token = secrets.token_hex(16)
         self.state = Path(tempfile.mkdtemp(prefix="fwb-lab-"))
         with socket.socket() as free:
@@ -101,11 +104,15 @@ class JupyterLab:
         folders = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_PATH": "data",  # before the kernels of the environment
             "JUPYTER_RUNTIME_DIR": "runtime",
             "IPYTHONDIR": "ipython",
             "JUPYTERLAB_SETTINGS_DIR": "settings",
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
+        if FORKS:  # libraries take seconds to import, in every kernel
+            self.kernels = self.ending.enter_context(Exchange(self.state))
+            self.kernels.register(self.state / "data")
         environment = os.environ | {name: str(self.state / folder) for name, folder in folders.items()}
         environment.setdefault("OMP_NUM_THREADS", "1")
         options = [
@@ -159,32 +166,47 @@ class JupyterLab:
                 break
             except subprocess.TimeoutExpired:
                 continue
+        self.ending.close()
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-class Browser:
-    "A headless Chromium; requests to other hosts are refused and noted in `blocked`, console lines kept in `console`."
+class Chromium:
+    "A headless Chromium, in which every `Browser` is a profile of its own; a context manager."
 
-    def __init__(self, size: tuple[int, int] = (1280, 900), dark: bool = False) -> None:
-        self.size, self.dark = size, dark
+    def __enter__(self) -> "Chromium":
+        executable = find_chromium()
+        if executable is None:
+            raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
+        self._playwright: Playwright = sync_playwright().start()
+        try:
+            self.process = self._playwright.chromium.launch(
+                executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS)
+            )
+        except BaseException:
+            self._playwright.stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.close()
+        self._playwright.stop()
+
+
+class Browser:
+    "A fresh profile; requests to other hosts are refused and noted in `blocked`, console lines kept in `console`."
+
+    def __init__(
+        self, chromium: Chromium | None = None, size: tuple[int, int] = (1280, 900), dark: bool = False
+    ) -> None:
+        self.chromium, self.size, self.dark, self.ending = chromium, size, dark, ExitStack()
         self.blocked: list[str] = []
         self.failed: list[str] = []
         self.console: list[tuple[str, str]] = []
         self.received = 0
 
     def __enter__(self) -> "Browser":
-        executable = find_chromium()
-        if executable is None:
-            raise FileNotFoundError("no Chromium here: apt-get install chromium, or name one in the variable CHROMIUM")
-        self._playwright: Playwright = sync_playwright().start()
-        try:
-            self._chromium = self._playwright.chromium.launch(
-                executable_path=executable, headless=True, args=list(CHROMIUM_FLAGS)
-            )
-        except BaseException:
-            self._playwright.stop()
-            raise
-        self.context: BrowserContext = self._chromium.new_context(
+        chromium = self.chromium or self.ending.enter_context(Chromium())
+        self.context: BrowserContext = chromium.process.new_context(
             viewport={"width": self.size[0], "height": self.size[1]},
             color_scheme="dark" if self.dark else "light",
             accept_downloads=True,
@@ -202,8 +224,7 @@ class Browser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.context.close()
-        self._chromium.close()
-        self._playwright.stop()
+        self.ending.close()
 
     def _heard(self, message: ConsoleMessage) -> None:
         self.console.append((message.type, message.text[:500]))

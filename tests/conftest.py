@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings
 
-from browser import Browser, JupyterLab, need_chromium
+from browser import Browser, Chromium, JupyterLab, need_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,11 +29,18 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    "A fresh headless Chromium that reaches only this machine."
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    "A headless Chromium that reaches only this machine, for the tests of a file."
     need_chromium()
-    with Browser() as opened:
+    with Chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    "A fresh profile of it."
+    with Browser(chromium) as opened:
         yield opened
 
 

@@ -13,7 +13,7 @@ from fourier_workbench.diffraction.tasks import plan
 from fourier_workbench.generation import load_generator
 from fourier_workbench.widgets import gallery, play
 
-from browser import OUTPUT, Browser, JupyterLab
+from browser import OUTPUT, Browser, Chromium, JupyterLab
 
 CAESIUM = Crystal(np.eye(3) * 4.12, [17, 55], [[0, 0, 0], [0.5, 0.5, 0.5]])
 PATTERN = simulate(CAESIUM)
@@ -41,7 +41,7 @@ def test_a_clicked_reflection_lights_its_plane_wave(lab: JupyterLab, browser: Br
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_candidates_and_their_patterns_without_a_kernel(dark: bool, tmp_path: Path) -> None:
+def test_candidates_and_their_patterns_without_a_kernel(dark: bool, chromium: Chromium, tmp_path: Path) -> None:
     wrong = Crystal(CAESIUM.lattice, CAESIUM.numbers, [[0, 0, 0], [0.4, 0.3, 0.2]])
     found = solve(PATTERN, "CsCl", cell=CAESIUM.lattice, n=1)
     gallery([*found.crystals, wrong], pattern=PATTERN).to_html(tmp_path / "gallery.html")
@@ -50,7 +50,7 @@ def test_candidates_and_their_patterns_without_a_kernel(dark: bool, tmp_path: Pa
     assert led is not None and led.trajectory is not None
     film = play(led.trajectory, generator, frames=4, pattern=PATTERN, cell=CAESIUM.lattice)
     film.to_html(tmp_path / "player.html")
-    with Browser(dark=dark) as browser:
+    with Browser(chromium, dark=dark) as browser:
         browser.context.set_default_timeout(SLOW)
         page = browser.page(tmp_path / "gallery.html")
         view = page.locator(".fw")

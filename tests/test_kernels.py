@@ -42,6 +42,6 @@ def test_a_progress_bar_leaves_one_line(tmp_path: Path) -> None:
 def test_what_goes_wrong_in_a_kernel_is_said_and_leaves_no_process(tmp_path: Path, cell: str, error: type) -> None:
     told = tmp_path / "pid"
     with pytest.raises(error):
-        run(tmp_path, f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))", cell, timeout=10)
+        run(tmp_path, f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.getpid()))", cell, timeout=4)
     with pytest.raises(ProcessLookupError):
         os.kill(int(told.read_text()), 0)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ from build_docs import PACKAGES, SITE, MissingPackage, fetch
 from playwright.sync_api import Page, Request
 from reference import by_name
 
-from browser import Browser
+from browser import Browser, Chromium
 from project import ROOT
 
 LIVE = ("tutorials/explore_a_crystal", "tutorials/generate_crystals", "explanations/recovery")
@@ -118,7 +119,15 @@ def settle(page: Page, waited_for: set[Request]) -> None:
         page.wait_for_timeout(5)
 
 
-def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser) -> None:
+@pytest.fixture
+def small_browser(chromium: Chromium) -> Iterator[Browser]:
+    "A small window: a hundred pages are painted without a graphics card."
+    with Browser(chromium, size=(640, 480)) as opened:
+        yield opened
+
+
+def test_every_page_opens_with_other_hosts_blocked(site: Path, small_browser: Browser) -> None:
+    browser = small_browser
     tabs = [(page, requests(page)) for page in (browser.page() for _ in range(4))]
     wrong: list[tuple] = []
     every = pages(site)
@@ -133,6 +142,14 @@ def test_every_page_opens_with_other_hosts_blocked(site: Path, browser: Browser)
             wrong.append((names, browser.complaints()[:2], browser.blocked[:2], browser.failed[:2]))
             browser.console.clear(), browser.blocked.clear(), browser.failed.clear()
     assert not wrong, wrong
+
+
+def until(page: Page, told: Callable[[], bool], seconds: float = 30) -> None:
+    "Wait for something to show."
+    patience = monotonic() + seconds
+    while not told():
+        assert monotonic() < patience, "it never showed"
+        page.wait_for_timeout(100)
 
 
 def drag(page: Page, selector: str) -> None:
@@ -151,11 +168,11 @@ def test_structures_turn_without_a_kernel(site: Path, browser: Browser) -> None:
     page = browser.page(site / "tutorials/explore_a_crystal.html")
     scene = page.locator(".fw-scene canvas").first
     scene.scroll_into_view_if_needed()
-    page.wait_for_timeout(1500)
+    page.locator(".fw-scene[data-drawn]").first.wait_for()
+    until(page, lambda: scene.screenshot() == scene.screenshot())  # all is drawn, and stands still
     before = scene.screenshot()
     drag(page, ".fw-scene canvas")
-    page.wait_for_timeout(800)
-    assert scene.screenshot() != before, "a structure turns under the mouse"
+    until(page, lambda: scene.screenshot() != before)  # a structure turns under the mouse
     assert not browser.complaints() and not browser.blocked
 
 

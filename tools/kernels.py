@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
+from select import select
+from threading import Lock, Thread
 from time import sleep
 from typing import Any
 
@@ -27,6 +29,19 @@ IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "scipy.stats
             "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects", "plotly.subplots", "skimage.measure", "ase.io",
             "jaxtyping", "pydantic.dataclasses", "pydantic.type_adapter", "tyro", "jinja2", "pebble", "yaml", "psutil",
             "safetensors.torch", "tqdm.auto", "ipykernel.kernelapp")  # fmt: skip
+
+
+FORKS = sys.platform.startswith("linux")
+
+# What a Jupyter server starts in place of a kernel: it asks for a fork, and stays as long as that is there.
+GO_BETWEEN = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect(sys.argv[1])
+    job = {"connection": sys.argv[2], "folder": os.getcwd(), "environment": dict(os.environ)}
+    line.sendall(json.dumps(job).encode() + b"\\n")
+    line.recv(1)
+"""
 
 
 class ForkedKernel(AsyncKernelManager):
@@ -64,27 +79,72 @@ def server() -> tuple[subprocess.Popen[str], Lock]:
     return process, Lock()
 
 
+def fork(connection: str, folder: str, environment: dict[str, str]) -> int:
+    "The number of a new kernel that works in `folder` and answers as the file `connection` says."
+    process, alone = server()
+    assert process.stdin is not None and process.stdout is not None
+    with alone:
+        process.stdin.write(json.dumps({"connection": connection, "folder": folder, "environment": environment}) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+
 @contextmanager
 def kernel(folder: Path, environment: dict[str, str]) -> Iterator[AsyncKernelManager | None]:
     "A kernel that works in `folder`; None where Jupyter is to start one itself."
-    if not sys.platform.startswith("linux"):
+    if not FORKS:
         yield None
         return
-    process, alone = server()
-    assert process.stdin is not None and process.stdout is not None
     with tempfile.TemporaryDirectory() as scratch:
         manager = ForkedKernel(connection_file=f"{scratch}/kernel.json", transport="ipc")
         manager.write_connection_file()
-        job = {"connection": manager.connection_file, "folder": str(folder), "environment": environment}
-        with alone:
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            manager.pid = int(process.stdout.readline())
+        manager.pid = fork(manager.connection_file, str(folder), environment)
         try:
             yield manager
         finally:
             manager.end()
             manager.cleanup_connection_file()
+
+
+class Exchange:
+    "Gives the kernels of a Jupyter server as forks; a context manager over a folder of its own."
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "forks")
+        self.socket = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self) -> "Exchange":
+        self.socket.bind(self.address)
+        self.socket.listen()
+        Thread(target=self.answer, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def register(self, data: Path) -> None:
+        "Write the specification of these kernels, as Jupyter's python3, into a folder of its data."
+        spec = {"argv": [sys.executable, "-I", "-S", "-c", GO_BETWEEN, self.address, "{connection_file}"],
+                "display_name": "Python 3", "language": "python"}
+        (data / "kernels/python3").mkdir(parents=True)
+        (data / "kernels/python3/kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+
+    def answer(self) -> None:
+        "Fork for everybody who asks, until the socket closes."
+        with suppress(OSError):
+            while True:
+                Thread(target=self.attend, args=[self.socket.accept()[0]], daemon=True).start()
+
+    def attend(self, line: socket.socket) -> None:
+        "Fork a kernel, and end it with the process that asked for it; that one ends with the kernel."
+        with line:
+            job = json.loads(line.makefile().readline())
+            pid = fork(**job)
+            with suppress(ProcessLookupError):
+                while not select([line], [], [], 0.05)[0]:
+                    os.kill(pid, 0)
+                os.killpg(pid, signal.SIGKILL)
 
 
 def become(job: dict[str, Any]) -> None:
