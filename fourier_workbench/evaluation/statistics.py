@@ -60,8 +60,9 @@ def jensen_shannon(first: Sequence[Any], second: Sequence[Any]) -> float:
     """Jensen–Shannon distance of two sets of categories, base 2: 0 equal, 1 disjoint; nan when one is empty."""
     if not len(first) or not len(second):
         return float("nan")
-    counts = pd.DataFrame({"p": pd.Series(first).value_counts(), "q": pd.Series(second).value_counts()}).fillna(0.0)
-    return float(jensenshannon(counts["p"], counts["q"], base=2))
+    names, which = np.unique(np.concatenate([first, second]), return_inverse=True)
+    counts = [np.bincount(part, minlength=len(names)) for part in (which[: len(first)], which[len(first) :])]
+    return float(jensenshannon(*counts, base=2))
 
 
 @dataclass(frozen=True)
