@@ -1,4 +1,4 @@
-"""What is asked of a model and what is met: elements, formula, size, crystal system, structure prediction, completion, variation.
+"""What is asked of a model and what is met: elements, formula, size, symmetry, stability, structure prediction, completion.
 
     python benchmarks/asked_and_met.py [RUN] [--corpus DIR] [-n 100] [--csp 50] [--guesses 20] [--crystals 20] [--steps 50]
         [--seed 0] [--out benchmarks/results/asked_and_met_RUN.json] [--only PART ...]
@@ -54,6 +54,7 @@ from fourier_workbench.generation.requests import space_group_of
 from fourier_workbench.generation.tasks import atoms_of, variation_curve
 from fourier_workbench.model.conditions import SYSTEMS, Conditions, crystal_systems
 
+LOW = 0.1  # eV/atom above the hull
 MATCHER = StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)
 
 
@@ -176,6 +177,28 @@ def sizes(bench: Bench) -> dict[str, Any]:
     return found | {"at most 16 atoms, test": round(sum(n for k, n in wanted.items() if k <= 16) / wanted.total(), 4)}
 
 
+def stability(bench: Bench) -> dict[str, Any]:
+    """Energy above the hull asked low against nothing asked: CHGNet as drawn, and what that costs in variety."""
+    requests = {"asked": Request(e_above_hull=LOW), "not asked": None}
+    found: dict[str, Any] = {"at most, eV/atom": LOW}
+    for name, request in requests.items():
+        result = bench.generator.sample(bench.options.n, request=request, **bench.how)
+        energies = result.energies(relax=False, workers=1, progress=False)["e_above_hull"].astype(float)
+        known, n = energies.dropna(), len(result)
+        checks = structure_table(result.crystals, result.ids, result.reasons, workers=1)
+        new, low = result.compare_known()["not known by hash"].to_numpy(dtype=bool), (energies <= LOW).to_numpy()
+        formulas = [c.reduced_formula for c in result.crystals if c is not None]
+        found[name] = {
+            "median": round(float(known.median()), 4), "quarters": [round(float(known.quantile(q)), 4) for q in (0.25, 0.75)],
+            "without an energy": n - len(known), "met": rate(int(low.sum()), n),
+            "stable": rate(int((energies <= 1e-4).sum()), n), "all checks": rate(int(checks["all checks"].sum()), n),
+            "new by hash": rate(int(new.sum()), n), "met and new by hash": rate(int((new & low).sum()), n),
+            "different formulas": len(set(formulas)), "atoms, median": float(np.median([len(c) for c in result.crystals if c])),
+        }
+    found["lower by"] = round(1 - found["asked"]["median"] / found["not asked"]["median"], 4)
+    return found
+
+
 def cost(bench: Bench, rounds: int = 3) -> dict[str, Any]:
     """Time of guided sampling over plain sampling, neither held to its composition, the median of alternating rounds."""
     usual = 1.0 if bench.generator.recipe.diffuser is None else bench.generator.recipe.diffuser.guidance
@@ -198,9 +221,11 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "formula": lambda b: met(b, "formula", lambda c: Request(formula=c.reduced_formula, n_atoms=(1, 20))),
     "n_atoms": lambda b: met(b, "n_atoms", lambda c: Request(n_atoms=len(c))),
     "crystal_system": system, "csp": csp, "complete": completion, "vary": variation, "sizes": sizes, "cost": cost,
+    "e_above_hull": stability,
 }  # fmt: skip
 BARS = {"elements": 0.9, "formula": 0.8, "n_atoms": 0.9, "crystal_system": 0.6, "csp": "0.25 first, 0.5 any", "complete": 0.5,
-        "sizes": "at most 0.1 with", "cost": "at most 2.1 classifier-free, 5 callable"}  # fmt: skip
+        "sizes": "at most 0.1 with", "e_above_hull": "lower by 0.3",
+        "cost": "at most 2.1 classifier-free, 5 callable"}  # fmt: skip
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     fwb sample RUN SAMPLES -n 3000 --seed 5 --formats parquet --energies chgnet --no-relax
     python benchmarks/learn_energies.py RUN SAMPLES TRAINED [--corpus DIR --properties formation_energy_per_atom] [--steps 1500]
-        [--out benchmarks/results/learn_energies_RUN.json]
+        [--data WORDS] [--out benchmarks/results/learn_energies_RUN.json]
 
 Reads samples.parquet and energies.parquet of the first command, and trains the model of properties on what was asked of each
 sample and the energy it got; with --corpus also on properties of the corpus' training crystals. Every tenth sample is held
@@ -83,7 +83,8 @@ def learn(options: argparse.Namespace) -> dict[str, Any]:
     recipe = override(generator.recipe, properties=PropertyStage(shape, steps=options.steps))
     values = {NAME: f"CHGNet, as drawn, above the hull of MP-20's training crystals, of {len(known.species)} samples"}
     values |= dict.fromkeys(options.properties, "the corpus")
-    model = fit_properties(recipe, trained, options.trained, progress=False, about={"values": values})
+    about = {"values": values} | ({} if options.data is None else {"data": options.data})
+    model = fit_properties(recipe, trained, options.trained, progress=False, about=about)
     assert model is not None, "nobody stopped it"
     return {"samples": len(table), "without an energy": int(table[NAME].isna().sum()), **quality(model, known.at(last))}
 
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("trained", type=Path, help="directory of the new run")
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--properties", nargs="*", default=[], help="of the corpus")
+    parser.add_argument("--data", help="source and licence of the data, written beside the weights")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -7,7 +7,9 @@
 Rows: `SGEquiDiff`, `WyFormer, DiffCSP++` and `WyFormer, CrySPR` (relaxed by its authors with CHGNet), the first `--n` of their
 files; `training crystals` drawn again, `displaced` (0.3 Å) and `strained` (5 %), and `PyXtal` with their compositions; `ours`,
 the first n of 2n draws, and `ours, accepted`, the n of these 2n with the smallest residual of recovery, which is the better half
-by its own certificate; `coordinate diffusion` (coordinate_diffusion.py) with `--minutes` of processor time on the same crystals.
+by its own certificate; `ours, asked near the hull`, n samples of a request for at most 0.1 eV/atom above the hull, which a
+model of properties turns into a preference for compositions; `coordinate diffusion` (coordinate_diffusion.py) with `--minutes`
+of processor time on the same crystals.
 
 Four steps, in this order over all rows, so that a part is a table too. *measured*: CDVAE validity, unique, novel
 (StructureMatcher against the whole training split), distances to `--compare` test crystals. *static*: CHGNet energies as drawn.
@@ -46,7 +48,7 @@ from fourier_workbench.evaluation.stability.energies import Energies
 from fourier_workbench.evaluation.stability.hull import shipped_hull, shipped_hulls, stability, stability_rates
 from fourier_workbench.evaluation.stability.potentials import CHGNet
 from fourier_workbench.files import write_json
-from fourier_workbench.generation import load_generator, sample_folder
+from fourier_workbench.generation import Request, load_generator, sample_folder
 
 PEERS = {
     "SGEquiDiff": "sgequidiff_mp20_1000.tar.gz",
@@ -54,7 +56,8 @@ PEERS = {
     "WyFormer, CrySPR": "wyformer_cryspr_chgnet_mp20.json.gz",
 }
 CONTROLS = ("training crystals", "displaced", "strained", "PyXtal")
-OURS = ("ours", "ours, accepted")
+ASKED = "ours, asked near the hull"
+OURS = ("ours", "ours, accepted", ASKED)
 STEPS = ("measured", "static", "relaxed", "covered")
 RELAXED = CHGNet(fmax=0.05, steps=200)
 SECONDS = 180.0  # of a relaxation
@@ -124,8 +127,7 @@ def our_draws(args: argparse.Namespace) -> dict[str, Draws]:
     generator, start = load_generator(args.ours), time.perf_counter()
     drawn = sample_folder(generator, args.work / f"ours_{Path(args.ours).name}", 2 * args.n, args.seed, formats=("parquet",))
     each, table = (time.perf_counter() - start) / (2 * args.n), drawn.table
-    pairs = [(None if row.lattice is None else crystal_of(row), row.reason if isinstance(row.reason, str) else None)
-             for row in table.itertuples()]  # fmt: skip
+    pairs = pairs_of(table)
     residual = np.where([crystal is None for crystal, _ in pairs], np.inf, table["residual"].astype(float))
     best = np.sort(np.argsort(residual, kind="stable")[: args.n])
     facts = {"model": Path(args.ours).name, "settings": {k: v for k, v in drawn.settings.items() if k != "model"}}
@@ -133,6 +135,22 @@ def our_draws(args: argparse.Namespace) -> dict[str, Draws]:
     told = {"largest residual accepted": float(residual[best].max()), "drawn": 2 * args.n, "seconds a crystal": 2 * each}
     return {"ours": as_json(pairs[: args.n], facts | {"seconds a crystal": each}),
             "ours, accepted": as_json(accepted, facts | told)}  # fmt: skip
+
+
+def asked_draws(args: argparse.Namespace) -> Draws:
+    """n samples that were asked to lie near the hull."""
+    generator, start = load_generator(args.ours), time.perf_counter()
+    folder, request = args.work / f"asked_{Path(args.ours).name}", Request(e_above_hull=0.1)
+    drawn = sample_folder(generator, folder, args.n, args.seed, request=request, formats=("parquet",))
+    facts = {"model": Path(args.ours).name, "seconds a crystal": (time.perf_counter() - start) / args.n,
+             "settings": {k: v for k, v in drawn.settings.items() if k != "model"}}
+    return as_json(pairs_of(drawn.table), facts)
+
+
+def pairs_of(table: pd.DataFrame) -> list[tuple[Crystal | None, str | None]]:
+    """Crystals of a table of samples, and why some are none."""
+    return [(None if row.lattice is None else crystal_of(row), row.reason if isinstance(row.reason, str) else None)
+            for row in table.itertuples()]  # fmt: skip
 
 
 def kept(path: Path, make: Callable[[], Any]) -> Any:
@@ -170,6 +188,8 @@ def drawn(row: str, data: Data, args: argparse.Namespace) -> Draws:
     def make() -> Draws:
         if row in PEERS:
             return published(args.peers / PEERS[row], args.n)
+        if row == ASKED:
+            return asked_draws(args)
         if row in OURS:
             both = our_draws(args)
             for name, draws in both.items():

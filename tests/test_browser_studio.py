@@ -89,3 +89,27 @@ def test_a_request_is_clicked_together_drawn_explored_and_varied(lab: JupyterLab
     expect(lithium).to_have_attribute("data-state", "required", timeout=SLOW)
     expect(view.locator(".fw-drop")).to_contain_text("from noise", timeout=SLOW)
     clean(browser)
+
+
+def test_properties_that_a_model_knows_have_fields(lab: JupyterLab, browser: Browser) -> None:
+    page = opened(browser, lab, "studio_properties", ASK.replace("laptop", "mp20"))
+    view = page.locator(f"{OUTPUT} .fw").first
+    holder, samples = view.locator("xpath=.."), view.locator(".fw-sample")
+    view.get_by_label("highest energy above the hull").fill("0.1")
+    view.get_by_label("lowest formation_energy_per_atom").fill("-2")
+    view.get_by_label("number of samples").fill("2")
+    view.get_by_label("noise levels").fill("3")
+    asks = "asks for at most 0.1 eV/atom above the hull, formation energy per atom -2 to "
+    expect(view.locator("[data-asked]")).to_contain_text(asks, timeout=SLOW)
+    assert "e_above_hull=0.1, properties={'formation_energy_per_atom': (-2" in kernel(page, "print(view.code)")
+    view.locator("[data-command=draw]").click()
+    expect(samples).to_have_count(2, timeout=SLOW)
+    expect(holder).to_have_attribute("data-running", "false", timeout=SLOW)
+    kept = int(kernel(page, "print(view.result.funnel['kept'])"))
+    expect(view.locator("[data-met='met_e_above_hull:unknown']")).to_have_count(kept)
+    browser.screenshot(page, PICTURES / "studio_properties.png")
+    view.get_by_label("highest energy above the hull").fill("")
+    view.get_by_label("lowest formation_energy_per_atom").fill("500")
+    page.keyboard.press("Enter")
+    expect(view.locator("[data-problem]")).to_contain_text("formation_energy_per_atom", timeout=SLOW)
+    clean(browser)

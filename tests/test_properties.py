@@ -217,3 +217,14 @@ def test_a_trained_judge_is_loaded_with_its_model(tmp_path: Path) -> None:
     save_properties(tmp_path / "bad", halves[0])
     with pytest.raises(CheckpointError, match="do not fit"):
         load_properties(tmp_path / "bad")
+
+
+def test_the_shipped_model_prefers_compositions_that_it_draws_well() -> None:
+    generator = load_generator("mp20")
+    low, open_ = (answer_request(request, generator, 0, range(30)).conditions
+                  for request in (Request(e_above_hull=0.1), Request(n_atoms=(1, 20))))
+    likely = Request(e_above_hull=0.1)
+    better, usual = (likelihood(generator.judge, likely, each).exp().mean() for each in (low, open_))
+    assert better > 2 * usual
+    low, high = known_ranges(generator)["formation_energy_per_atom"]
+    assert low < -3 < 0 < high

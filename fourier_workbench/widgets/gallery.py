@@ -118,10 +118,10 @@ def gallery_data(
     packer = Packer()
     cells = [None if c is None else {"lattice": flat_lattice(c.lattice), **pack_atoms(packer, c)} for c in crystals]
     species = element_styles((z for c in crystals if c is not None for z in c.species), scheme)
-    met = {name: name.replace("met_n_", "met_").replace("met_", "met: ").replace("_", " ")
+    met = {name: name.replace("met_n_", "met_").replace("met_e_", "met_energy_").replace("met_", "met: ").replace("_", " ")
            for name in map(str, table) if name.startswith("met")}
     shown = {key: title for key, title in (COLUMNS | met).items()
-             if key == "formula" or (key in table and table[key].notna().any())}
+             if key == "formula" or key in met or (key in table and table[key].notna().any())}
     rows = [{"id": row["id"], **{key: _plain(row.get(key)) for key in shown}, "formula": c and pretty_formula(c.reduced_formula)}
             for row, c in zip(table.to_dict("records"), crystals, strict=True)]
     columns = [{"key": key, "title": title, "hint": HINTS.get(key, "")} for key, title in shown.items()]

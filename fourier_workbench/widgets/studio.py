@@ -397,6 +397,8 @@ def what_it_knows(generator: Generator) -> str:
     """What a generator can be asked, in a few words."""
     told = generator.diffuser is not None and generator.diffuser.config.conditions is not None
     how = "told composition and symmetry" if told else "told nothing, led by guides"
+    names = ["energy above hull" if name == "e_above_hull" else name.replace("_", " ") for name in known_ranges(generator)]
+    how = ", ".join([how, *names])
     return f"{generator.recipe.name}: {how}; elements up to {chemical_symbols[generator.max_atomic_number]}"
 
 
