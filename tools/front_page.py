@@ -17,7 +17,7 @@ from project import NOTEBOOKS, ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 COLUMNS = {
-    "ours": "this workbench", "ours, accepted": "… its half with the best certificate", "SGEquiDiff": "SGEquiDiff",
+    "ours": "this workbench", "ours, asked near the hull": "… asked to lie near the hull", "SGEquiDiff": "SGEquiDiff",
     "WyFormer, DiffCSP++": "WyFormer, DiffCSP++", "training crystals": "training crystals, again",
 }  # fmt: skip
 LINES = (  # label, step, group, metric, unit
