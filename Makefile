@@ -2,7 +2,7 @@
 PYTHON  ?= python3
 BIN     := .venv/bin
 READY   := .venv/ready
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test docs readme bench lint fix hooks lock clean
@@ -18,7 +18,8 @@ demo: $(READY)   ## train a model on embedded data, sample crystals, write runs/
 lab: $(READY)    ## JupyterLab, opened on the first tutorial
 	$(BIN)/fwb lab nbs/tutorials/explore_a_crystal.ipynb
 
-# One thread a worker: two workers on two cores gain more than threads within one. tests/conftest.py sees to the order.
+# Three workers for two cores: while one waits for a browser or a run, the others compute. One thread each, which gains more
+# than threads within one. tests/conftest.py sees to the order.
 test: $(READY)   ## everything: library in step, notebooks run, properties, browser
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 15
 

@@ -8,7 +8,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
-# Before torch is imported anywhere: two xdist workers on two cores must not start two threads each.
+# Before torch is imported anywhere: xdist workers must not start a thread for each core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import HealthCheck, settings

@@ -180,9 +180,9 @@ def test_python_runs_the_command_line_too(module: str, tmp_path: Path) -> None:
     shown = run("--help")
     assert shown.returncode == 0
     assert "usage: fwb" in shown.stdout
-    refused = run("train", str(tmp_path / "nosuch"), str(tmp_path / "run"))
+    refused = run("train", str(tmp_path / "nosuch"))
     assert refused.returncode == 2
-    assert refused.stderr == f"fwb: {tmp_path / 'nosuch'} is not a corpus; make one with `fwb prepare`\n"
+    assert re.fullmatch(r"fwb: missing from fwb train: RUN .*; see fwb train --help\n", refused.stderr)
 
 
 def test_an_unknown_table_gets_all_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

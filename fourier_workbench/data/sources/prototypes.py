@@ -18,7 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+import yaml
+from jaxtyping import Bool, Float, Float64, Int64
 from pymatgen.core import Element, Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
@@ -51,16 +52,27 @@ class _Traits:
 
 
 @cache
-def _traits(z: int) -> _Traits:
+def _bond_parameters() -> dict[str, dict[str, float]]:
+    """The bond radii of pymatgen's predictor of volumes, from its file; or through the predictor where that has moved."""
+    package = find_spec("pymatgen.core.structure_prediction")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        path = Path(folder) / "DLS_bond_params.yaml"
+        if path.is_file():  # the predictor's own imports take most of a second
+            return yaml.safe_load(path.read_text(encoding="utf-8"))
     from pymatgen.core.structure_prediction.volume_predictor import bond_params
 
+    return bond_params
+
+
+@cache
+def _traits(z: int) -> _Traits:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen warns about an electronegativity that is not known
         e = Element.from_Z(z)
         negativity = float(e.X) if np.isfinite(e.X) else 1.5
     radius = float(e.atomic_radius or 1.5)
     states = frozenset(s for s in (*e.common_oxidation_states, *_MORE_STATES.get(z, ())) if s)
-    bond = bond_params.get(e.symbol, {"r": radius, "k": 0.0})
+    bond = _bond_parameters().get(e.symbol, {"r": radius, "k": 0.0})
     kind = 0 if e.is_metal else 1 if e.is_metalloid else 2
     group = 3 if z in F_BLOCK else e.group
     return _Traits(negativity, radius, group, e.row, kind, states, (float(bond["r"]), float(bond["k"])))
@@ -133,6 +145,17 @@ def _own_charges(elements: tuple[int, ...], counts: tuple[int, ...]) -> tuple[in
     return min(charges, key=lambda c: (uncommon[c], c), default=None)
 
 # %% ../../../nbs/api/data/sources/04_prototypes.ipynb #f8bbbbff
+@cache
+def _table(trait: str) -> Float64[np.ndarray, "z *d"]:
+    """A trait of all elements, by atomic number."""
+    return np.array([getattr(_traits(max(z, 1)), trait) for z in range(119)], dtype=np.float64)
+
+
+def _values(trait: str, elements: Int64[np.ndarray, "*m"] | tuple[int, ...]) -> Float64[np.ndarray, "*m *d"]:
+    """A trait of each of many elements."""
+    return _table(trait)[np.asarray(elements)]
+
+
 @dataclass(frozen=True, eq=False)
 class Prototype:
     """A small prototype with what decorating it needs. k roles, n sites."""
@@ -147,11 +170,12 @@ class Prototype:
     role: Int64[np.ndarray, " n"]  # role of each site
     distances: Float64[np.ndarray, "k k"]  # shortest distance between two roles, Å
 
-    def bond_ratios(self, elements: tuple[int, ...]) -> Float64[np.ndarray, "k k"]:
+    def bond_ratios(self, elements: Int64[np.ndarray, "*m k"] | tuple[int, ...]) -> Float64[np.ndarray, "*m k k"]:
         """Shortest distances over expected bond lengths with `elements` in the roles, in the prototype's own cell."""
-        spread = np.std(np.repeat([_traits(z).negativity for z in elements], self.counts))
-        radius = np.array([_traits(z).bond[0] + _traits(z).bond[1] * spread for z in elements])
-        return self.distances / (radius[:, None] + radius)
+        spread = np.repeat(_values("negativity", elements), self.counts, axis=-1).std(-1, keepdims=True)
+        bond = _values("bond", elements)
+        radius = bond[..., 0] + bond[..., 1] * spread
+        return self.distances / (radius[..., :, None] + radius[..., None, :])
 
     def predicted_volume(self, elements: tuple[int, ...]) -> float:
         """Volume in Å³ of the cell with `elements` in the roles, as `DLSVolumePredictor` without clipping."""
@@ -238,39 +262,43 @@ def _options(p: Prototype, role: int) -> list[tuple[float, int, list[int]]]:
     return sorted(out)[:24]
 
 
-def _allowed(p: Prototype, elements: tuple[int, ...], states: list[list[int]]) -> bool:
-    """Charge balance for ionic prototypes, the order of electronegativity for the others."""
-    if len(set(elements)) < len(elements):
-        return False
-    if p.charges:  # the roles fix the signs, so any sum of allowed states that vanishes will do
-        x = [_traits(z).negativity for z in elements]
-        cations = max(v for v, q in zip(x, p.charges, strict=True) if q > 0)
-        if cations >= min(v for v, q in zip(x, p.charges, strict=True) if q < 0):
-            return False
-        sums = {0}
-        for some, n in zip(states, p.counts, strict=True):
-            sums = {total + q * n for total in sums for q in some}
-        return 0 in sums
-    own, new = ([_traits(z).negativity for z in es] for es in (p.elements, elements))
-    pairs = itertools.combinations(range(len(own)), 2)
-    return all(abs(own[a] - own[b]) <= 0.3 or (own[a] - own[b]) * (new[a] - new[b]) >= 0 for a, b in pairs)
+def _ordered(p: Prototype, elements: Int64[np.ndarray, "m k"]) -> Bool[np.ndarray, " m"]:
+    """Whether elements differ, and their electronegativities keep the order of the roles: cations below anions, if ionic."""
+    own, new = _values("negativity", p.elements), _values("negativity", elements)
+    fits = np.ones(len(elements), dtype=bool)
+    for a, b in itertools.combinations(range(len(own)), 2):
+        fits &= elements[:, a] != elements[:, b]
+        if not p.charges:
+            fits &= (abs(own[a] - own[b]) <= 0.3) | ((own[a] - own[b]) * (new[:, a] - new[:, b]) >= 0)
+    if p.charges:
+        cation = np.array(p.charges) > 0
+        fits &= new[:, cation].max(1) < new[:, ~cation].min(1)
+    return fits
 
 
-def _plausible(p: Prototype, elements: tuple[int, ...]) -> bool:
+def _can_balance(counts: tuple[int, ...], states: list[list[int]]) -> bool:
+    """Whether charges among `states` add up to zero; the roles fix the signs, so any sum that vanishes will do."""
+    sums = {0}
+    for some, n in zip(states, counts, strict=True):
+        sums = {total + q * n for total in sums for q in some}
+    return 0 in sums
+
+
+def _plausible(p: Prototype, elements: Int64[np.ndarray, "m k"]) -> Bool[np.ndarray, " m"]:
     """A sensible volume per atom, and every role bonded to something."""
     ratios = p.bond_ratios(elements)
-    volume = p.crystal.volume / float(ratios.min()) ** 3 / len(p.role)
-    return 5 < volume < 90 and _loosest(ratios) <= max(1.2, 1.05 * _own_loosest(p))
+    volume = p.crystal.volume / ratios.min((-2, -1)) ** 3 / len(p.role)
+    return (volume > 5) & (volume < 90) & (_loosest(ratios) <= max(1.2, 1.05 * _own_loosest(p)))
 
 
-def _loosest(ratios: np.ndarray) -> float:
+def _loosest(ratios: Float64[np.ndarray, "*m k k"]) -> Float64[np.ndarray, " *m"]:
     """How much longer than the tightest bond the nearest bond of the worst-bonded role is, in expected lengths."""
-    return float((ratios.min(1) / ratios.min()).max())
+    return (ratios.min(-1) / ratios.min((-2, -1))[..., None]).max(-1)
 
 
 @cache
 def _own_loosest(p: Prototype) -> float:
-    return _loosest(p.bond_ratios(p.elements))
+    return float(_loosest(p.bond_ratios(p.elements)))
 
 
 def _stable_hash(*parts) -> bytes:
@@ -281,12 +309,17 @@ def _stable_hash(*parts) -> bytes:
 @cache
 def compositions(p: Prototype, top: int = 600) -> tuple[tuple[int, ...], ...]:
     """Elements for the roles of `p` that make a plausible crystal, in a stable order without a pattern."""
-    found = []
-    for combination in itertools.product(*(_options(p, role) for role in range(len(p.counts)))):
-        elements = tuple(z for _, z, _ in combination)
-        if _allowed(p, elements, [states for _, _, states in combination]):
-            found.append((sum(distance**2 for distance, _, _ in combination), elements))
-    plausible = [elements for _, elements in sorted(found)[:top] if _plausible(p, elements)]
+    options = [_options(p, role) for role in range(len(p.counts))]
+    index = np.indices([len(some) for some in options]).reshape(len(options), -1)
+    elements = np.stack([np.array([z for _, z, _ in some], dtype=np.int64)[i] for some, i in zip(options, index, strict=True)], 1)
+    unlike = sum(np.array([distance**2 for distance, _, _ in some])[i] for some, i in zip(options, index, strict=True))
+    rows = np.flatnonzero(_ordered(p, elements))
+    best = rows[np.lexsort((*elements[rows].T[::-1], np.asarray(unlike)[rows]))]  # the most alike first
+    if p.charges:
+        states = lambda row: [some[i][2] for some, i in zip(options, index[:, row], strict=True)]  # noqa: E731
+        best = np.array(list(itertools.islice((row for row in best if _can_balance(p.counts, states(row))), top)), dtype=np.int64)
+    found = elements[best[:top]]
+    plausible = [tuple(each) for each in found[_plausible(p, found)].tolist()]
     return tuple(sorted(plausible, key=lambda elements: _stable_hash(p.name, *elements)))
 
 # %% ../../../nbs/api/data/sources/04_prototypes.ipynb #a8e8ff90
