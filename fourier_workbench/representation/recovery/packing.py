@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ase.data import covalent_radii
-from jaxtyping import Bool, Complex64, Float32, Float64, Int64
+from jaxtyping import Bool, Complex64, Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from ...crystal import Crystal
@@ -31,7 +31,7 @@ from fourier_workbench.representation.recovery.symmetric import (
 from ..symmetry import OBEYED, invariant_share, standard_operations
 
 # %% auto #0
-__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'ASKED_LOSS', 'STIFFNESS', 'ATTEMPTS', 'shortest_distances',
+__all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'KEPT', 'EXPLAINED', 'ASKED_LOSS', 'STIFFNESS', 'ATTEMPTS', 'shortest_distances',
            'contact_ratios', 'contact_costs', 'Orbits', 'standard_orbits', 'Arrangement', 'Placed', 'Packing',
            'recover_packed']
 
@@ -39,7 +39,7 @@ __all__ = ['APART', 'CORE', 'COST', 'CORE_COST', 'TILE', 'EXPLAINED', 'ASKED_LOS
 APART = 0.75  # of the sum of two covalent radii: shorter contacts cost, in proportion
 CORE = 0.5  # shorter ones cost a constant more
 COST, CORE_COST = 2.0, 3.0  # one atom explains 1
-TILE = (1, 1, 2, 2, 2)
+KEPT = 256  # orbits whose displacements are kept; those of a cubic group take 50 kB each on a grid of 24
 
 
 def shortest_distances(lattice: Float64[np.ndarray, "3 3"], grid: int) -> Float32[np.ndarray, "grid grid grid"]:
@@ -80,6 +80,8 @@ class Orbits:
         first = np.flatnonzero(images.min(0) == np.arange(size))
         self.representatives, self._images = nodes[first], images[:, first]
         self.multiplicity = len(images) // (self._images == first).sum(0)
+        self._displacements: dict[int, Int32[np.ndarray, "m n"]] = {}
+        self._having: dict[tuple[int, ...], Bool[np.ndarray, " n"]] = {}
 
     @cached_property
     def sizes(self) -> Int64[np.ndarray, " k"]:
@@ -91,20 +93,39 @@ class Orbits:
         """Whether each node is an orbit of its own."""
         return len(self.representatives) == self.grid**3
 
+    def having(self, *sizes: int) -> Bool[np.ndarray, " n"]:
+        """Which orbits have one of some numbers of nodes."""
+        if sizes not in self._having:
+            self._having[sizes] = np.isin(self.multiplicity, sizes)
+        return self._having[sizes]
+
     def nodes(self, orbit: int) -> Int64[np.ndarray, "m 3"]:
         """All nodes of an orbit."""
         flat = np.unique(self._images[:, orbit])
         return np.stack(np.unravel_index(flat, (self.grid,) * 3), 1)
 
-    def spread(self, tables: Float32[np.ndarray, "t d d d"], orbit: int) -> Float32[np.ndarray, "t n"]:
-        """Sums over the nodes of an orbit of functions of the displacement, tabulated for two cells, at every representative."""
-        size = self.grid
+    def displacements(self, orbit: int) -> Int32[np.ndarray, "m n"]:
+        """From each node of an orbit to every representative, flat; the last few hundred are kept, which searches return to."""
+        found = self._displacements.get(orbit)
+        if found is None:
+            apart = (self.representatives - self.nodes(orbit)[:, None]) % self.grid
+            found = ((apart[..., 0] * self.grid + apart[..., 1]) * self.grid + apart[..., 2]).astype(np.int32)
+            if len(self._displacements) >= KEPT:
+                del self._displacements[next(iter(self._displacements))]
+            self._displacements[orbit] = found
+        return found
+
+    def spread(
+        self, tables: Float32[np.ndarray, "t n"] | Float32[np.ndarray, "t d d d"], orbit: int
+    ) -> Float32[np.ndarray, "t n"]:
+        """Sums over the nodes of an orbit of functions of the displacement, at every representative.
+
+        Functions are tabulated flat; for two cells along each axis where every node is an orbit of its own.
+        """
         if self.whole:  # one node: the tables, moved
-            x, y, z = -self.representatives[orbit] % size
-            return tables[:, x : x + size, y : y + size, z : z + size].reshape(len(tables), -1)
-        apart = (self.representatives - self.nodes(orbit)[:, None]) % size
-        flat = (apart[..., 0] * size + apart[..., 1]) * size + apart[..., 2]
-        return tables[:, :size, :size, :size].reshape(len(tables), -1).take(flat, axis=1).sum(1)
+            x, y, z = -self.representatives[orbit] % self.grid
+            return tables[:, x : x + self.grid, y : y + self.grid, z : z + self.grid].reshape(len(tables), -1)
+        return tables.take(self.displacements(orbit), axis=1).sum(1)
 
     def among(self, table: Float32[np.ndarray, "d d d"]) -> Float32[np.ndarray, " n"]:
         """Sum over an orbit's other nodes of a function of their displacement from the representative, orbit by orbit."""
@@ -144,6 +165,7 @@ class Arrangement:
         own: Float32[np.ndarray, "S n"],  # energy of each atom of an orbit by itself
     ):
         self.packing, self.orbits, self.energy, self._own = packing, orbits, 0.0, own
+        self._tables = packing.tables if orbits.whole else packing.flat
         self.occupied: list[tuple[int, int]] = []  # species and orbit
         x, y, z = orbits.representatives.T
         self._left = rho[:, x, y, z].copy()
@@ -171,25 +193,25 @@ class Arrangement:
     def gain_without(self, place: int) -> Float32[np.ndarray, " n"]:
         """`gain` of its species while the orbit at `place` in the list is away."""
         s, orbit = self.occupied[place]
-        kernel, cost = self.orbits.spread(self.packing.tables[s, 0 : s + 2 : s + 1], orbit)  # the first, and its own
+        kernel, cost = self.orbits.spread(self._tables[s, 0 : s + 2 : s + 1], orbit)  # the first, and its own
         return self.gain(s) + (2 * kernel + cost)
 
     def _change(self, s: int, orbit: int, sign: int) -> None:
-        kernel, *costs = self.orbits.spread(self.packing.tables[s], orbit)
+        kernel, *costs = self.orbits.spread(self._tables[s], orbit)
         self._left[s] -= sign * kernel
         for other, cost in enumerate(costs):
             self._cost[other] += sign * cost
 
     def fill(self, rng: np.random.Generator | None = None) -> bool:
         """Occupy orbits until all atoms have a place, the largest gain first; False if whole orbits cannot hold them."""
-        left, sizes, multiplicity = self.packing.counts.copy(), self.orbits.sizes, self.orbits.multiplicity
+        left, sizes, multiplicity = self.packing.counts.copy(), self.orbits.sizes.tolist(), self.orbits.multiplicity
         feasible = [self.orbits.feasible(int(count)) for count in left]
         if not all(can[-1] for can in feasible):
             return False
         while left.any():
             best: tuple[float, int, int] = (-np.inf, 0, 0)
             for s in np.flatnonzero(left).tolist():
-                fit = np.isin(multiplicity, [size for size in sizes if size <= left[s] and feasible[s][left[s] - size]])
+                fit = self.orbits.having(*(size for size in sizes if size <= left[s] and feasible[s][left[s] - size]))
                 gain = self.gain(s) if rng is None else self.gain(s) + rng.gumbel(scale=0.2, size=len(multiplicity))
                 k = int(np.where(fit, gain, -np.inf).argmax())
                 best = max(best, (float(gain[k]), s, k))
@@ -205,7 +227,7 @@ class Arrangement:
             moved = False
             for place, (_, orbit) in enumerate(self.occupied):
                 gain = self.gain_without(place)
-                best = int(np.where(multiplicity == multiplicity[orbit], gain, -np.inf).argmax())
+                best = int(np.where(self.orbits.having(int(multiplicity[orbit])), gain, -np.inf).argmax())
                 if gain[best] > gain[orbit] + 1e-3:
                     self.move(place, best)
                     moved = True
@@ -241,10 +263,10 @@ class Packing:
     stiffness: float = 1.0  # P is multiplied by it
 
     @cached_property
-    def kernel(self) -> Float32[np.ndarray, "d d d"]:
-        """Density of an atom, its peak being 1, for displacements of up to two cells."""
+    def kernel(self) -> Float32[np.ndarray, "g g g"]:
+        """Density of an atom by displacement, its peak being 1."""
         kernel = atom_kernel(self.basis, self.grid)
-        return np.tile((kernel / kernel.max()).numpy(), TILE[2:])
+        return (kernel / kernel.max()).numpy()
 
     @cached_property
     def ratios(self) -> Float32[np.ndarray, "S S g g g"]:
@@ -252,15 +274,20 @@ class Packing:
         return contact_ratios(self.lattice, self.numbers, self.grid)
 
     @cached_property
-    def costs(self) -> Float32[np.ndarray, "S S d d d"]:
-        """`contact_costs`, for displacements of up to two cells."""
-        return np.tile(self.stiffness * contact_costs(self.ratios), TILE)
+    def costs(self) -> Float32[np.ndarray, "S S g g g"]:
+        """`contact_costs` of the species by displacement."""
+        return self.stiffness * contact_costs(self.ratios)
+
+    @cached_property
+    def flat(self) -> Float32[np.ndarray, "S t n"]:
+        """The kernel, and the costs of each species with every other one, by flat displacement."""
+        kernel = np.broadcast_to(self.kernel, (len(self.counts), 1, *self.kernel.shape))
+        return np.concatenate([kernel, self.costs], axis=1).reshape(*self.costs.shape[:1], -1, self.grid**3)
 
     @cached_property
     def tables(self) -> Float32[np.ndarray, "S t d d d"]:
-        """The kernel, and the costs of each species with every other one."""
-        kernel = np.broadcast_to(self.kernel, (len(self.counts), 1, *self.kernel.shape))
-        return np.concatenate([kernel, self.costs], axis=1)
+        """The same for displacements of up to two cells along each axis."""
+        return np.tile(self.flat.reshape(*self.flat.shape[:2], *self.kernel.shape), (1, 1, 2, 2, 2))
 
     def placed(self, nodes: Int64[np.ndarray, "N 3"], species: Int64[np.ndarray, " N"]) -> Placed:
         """Atoms with their misfit and their shortest contact."""
