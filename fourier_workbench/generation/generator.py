@@ -58,7 +58,7 @@ from fourier_workbench.diffusion.samplers import (
 )
 from ..errors import CheckpointError, RecipeError
 from ..files import read_json
-from .asking import Answer, answer_request, put_back
+from .asking import Answer, answer_request, known_ranges, put_back
 from .requests import Request
 from .samples import SampleResult, Trajectory, join_results
 from ..model.autoencoder import Autoencoder, Decoded
@@ -153,7 +153,10 @@ class Generator:
 
     def __repr__(self) -> str:
         kept = int(self.autoencoder.selector.sum())
-        return f"Generator({self.recipe.name}: {kept} ladder channels, {self.autoencoder.basis.bpd}³ modes, grid {self.grid})"
+        conditioned = self.diffuser is not None and self.diffuser.config.conditions is not None
+        known = [*(("composition", "symmetry") if conditioned else ()), *known_ranges(self)]
+        size = f"{kept} ladder channels, {self.autoencoder.basis.bpd}³ modes, grid {self.grid}"
+        return f"Generator({self.recipe.name}: {size}{'; knows ' + ', '.join(known) if known else ''})"
 
     @property
     def grid(self) -> int:
