@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourier_workbench.checkpoints import load_properties, save_properties
-from fourier_workbench.config.recipes import get_recipe
+from fourier_workbench.config.recipes import get_recipe, with_properties
 from fourier_workbench.config.schema import AutoencoderStage, DiffuserStage, PropertyStage, Recipe, override
 from fourier_workbench.crystal import Crystal
 from fourier_workbench.data.sources.base import Sample
@@ -25,7 +25,7 @@ from fourier_workbench.model.composition import CompositionConfig, CompositionMo
 from fourier_workbench.model.conditions import ConditionConfig, ConditionNetwork, Conditions
 from fourier_workbench.model.properties import PropertyConfig, PropertyModel
 from fourier_workbench.training.cost import diffuser_cost
-from fourier_workbench.training.fitting import fit_properties
+from fourier_workbench.training.fitting import fit, fit_properties
 from fourier_workbench.training.known import read_properties, training_conditions
 
 from ladders import UNSOUGHT
@@ -228,3 +228,13 @@ def test_the_shipped_model_prefers_compositions_that_it_draws_well() -> None:
     assert better > 2 * usual
     low, high = known_ranges(generator)["formation_energy_per_atom"]
     assert low < -3 < 0 < high
+
+
+def test_a_corpus_that_does_not_fit_the_conditions_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    samples = [Sample(str(i), SALT, {"gap": 1.0 * i}) for i in range(4)]
+    with pytest.raises(RecipeError, match="the corpus has gap"):
+        fit(with_properties(get_recipe("mp20"), "colour"), samples, tmp_path / "run", progress=False)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+    recipe = override(get_recipe("mp20"), diffuser__model__conditions__max_count=1)
+    with pytest.raises(RecipeError, match="has 4 atoms of one species"):
+        fit(recipe, [Crystal(8 * np.eye(3), [11] * 4, [[0, 0, i / 4] for i in range(4)])], tmp_path / "run", progress=False)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit_properties', 'fit']
+__all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'check_conditions', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit_properties', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
 import json
@@ -35,7 +35,7 @@ from ..representation.basis import FourierBasis
 from ..threads import available_cores, limited_threads
 from .cost import cost, print_cost, readable_bytes
 from .distributed import is_main_process, layout, make_fabric
-from .known import training_conditions
+from .known import known_compositions, read_properties, training_conditions
 from .machines import installed_memory
 from .monitor import Monitor
 from fourier_workbench.training.stages import (
@@ -99,6 +99,16 @@ def conditions_of(
         return None
     samples = [sample for sample in training_samples(corpus) if keep is None or keep(sample)]
     return training_conditions(samples, conditions.max_count, conditions.properties if properties is None else properties)
+
+
+def check_conditions(recipe: Recipe, corpus: Any) -> None:
+    """Raise `RecipeError` where the training crystals do not fit the recipe's conditions, before hours are spent on stage one."""
+    conditions = None if recipe.diffuser is None else recipe.diffuser.model.conditions
+    if conditions is None:
+        return
+    samples, judged = list(training_samples(corpus)), recipe.properties
+    known_compositions([getattr(sample, "crystal", sample) for sample in samples], conditions.max_count)
+    read_properties(samples, list(dict.fromkeys([*conditions.properties, *(() if judged is None else judged.model.names)])))
 
 
 def run_directory(directory: Path | str, recipe: Recipe) -> RunDirectory:
@@ -275,6 +285,7 @@ def fit(
     if plan.world > recipe.smallest_batch:
         raise RecipeError(f"a batch of {recipe.smallest_batch} cannot be shared among {plan.world} processes; use fewer devices")
     run = run_directory(directory, recipe)
+    check_conditions(recipe, corpus)
     if progress and is_main_process():
         print_cost(recipe, plan.world)
     if plan.world == 1:

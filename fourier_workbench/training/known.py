@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['known_conditions', 'read_properties', 'training_conditions']
+__all__ = ['known_compositions', 'known_conditions', 'read_properties', 'training_conditions']
 
 # %% ../../nbs/api/training/05_stages.ipynb #cb48ae71
 from collections.abc import Sequence
@@ -24,14 +24,11 @@ from ..representation.basis import MAX_SLOTS
 from ..representation.symmetry import find_space_groups
 
 # %% ../../nbs/api/training/05_stages.ipynb #3d669f43
-def known_conditions(
+def known_compositions(
     crystals: Sequence[Crystal],
     max_count: int,  # atoms of one species
 ) -> Conditions:
-    """Composition, crystal system and space group of crystals; raises `RecipeError` for one with more atoms of a species.
-
-    Space groups are spglib's within 0.1 Å; 1 where it finds none.
-    """
+    """Composition of crystals, without symmetry; raises `RecipeError` for one with more atoms of a species."""
     known = Conditions.nothing(len(crystals))
     for i, crystal in enumerate(crystals):
         z, n = np.unique(crystal.numbers, return_counts=True)
@@ -39,6 +36,18 @@ def known_conditions(
             raise RecipeError(f"{crystal.formula} has {n.max()} atoms of one species and {len(z)} species; at most {max_count} "
                               f"and {MAX_SLOTS} are taken: raise max_count, or prepare the corpus with fewer sites")
         known.species[i, : len(z)], known.counts[i, : len(z)] = torch.from_numpy(z), torch.from_numpy(n)
+    return known
+
+
+def known_conditions(
+    crystals: Sequence[Crystal],
+    max_count: int,  # atoms of one species
+) -> Conditions:
+    """Composition, crystal system and space group of crystals; raises as `known_compositions`.
+
+    Space groups are spglib's within 0.1 Å; 1 where it finds none.
+    """
+    known = known_compositions(crystals, max_count)
     known.space_group[:] = torch.tensor([1 if found is None else found[0] for found in find_space_groups(crystals)])
     return known._replace(crystal_system=crystal_systems(known.space_group))
 
