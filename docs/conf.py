@@ -1,5 +1,10 @@
 "Sphinx settings of the rendered documentation; every asset is local, nothing comes from a CDN."
 
+import sys
+
+# jsonschema, which reads notebooks, would compile a grammar of international addresses for over a second; they hold none.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 project = "Fourier Workbench"
 author = copyright = "Fourier Workbench contributors"
 extensions = ["myst_nb"]

@@ -291,7 +291,8 @@ def citing(pages: dict[str, tuple[str, str, str]]) -> dict[str, list[tuple[str, 
 
 def contents(title: str, entries: str) -> Any:
     "A section of the site's list of pages."
-    return new_markdown_cell(f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{entries}\n```")
+    # pages only: Furo shows no deeper level, and copying all headings into every page takes a quarter of the build
+    return new_markdown_cell(f"```{{toctree}}\n:hidden:\n:maxdepth: 1\n:caption: {title}\n\n{entries}\n```")
 
 
 def arranged(pages: list[str]) -> dict[str, list[str]]:
