@@ -897,6 +897,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                   'fourier_workbench/data/sources/prototypes.py'),
                                                            'fourier_workbench.data.sources.prototypes._stable_hash': ( 'api/data/sources/prototypes.html#_stable_hash',
                                                                                                                        'fourier_workbench/data/sources/prototypes.py'),
+                                                           'fourier_workbench.data.sources.prototypes._symbol': ( 'api/data/sources/prototypes.html#_symbol',
+                                                                                                                  'fourier_workbench/data/sources/prototypes.py'),
                                                            'fourier_workbench.data.sources.prototypes._table': ( 'api/data/sources/prototypes.html#_table',
                                                                                                                  'fourier_workbench/data/sources/prototypes.py'),
                                                            'fourier_workbench.data.sources.prototypes._traits': ( 'api/data/sources/prototypes.html#_traits',

@@ -184,7 +184,10 @@ class Prototype:
     def decorate(self, elements: tuple[int, ...]) -> Crystal:
         """The crystal with `elements` in the roles and the predicted volume; fractional coordinates stay."""
         scale = float(self.bond_ratios(elements).min())
-        return Crystal(self.crystal.lattice / scale, np.array(elements)[self.role], self.crystal.frac_coords)
+        lattice, numbers = self.crystal.lattice / scale, np.array(elements)[self.role]
+        for array in (lattice, numbers):
+            array.setflags(write=False)
+        return Crystal.unchecked(lattice, numbers, self.crystal.frac_coords)
 
 # %% ../../../nbs/api/data/sources/04_prototypes.ipynb #d6f61862
 def _neighbours(crystal: Crystal, radius: float):
@@ -327,6 +330,12 @@ _RULES = 1  # increase when a rule of this notebook changes, so that corpora are
 _TURNS = {"ionic": 120, "intermetallic": 75, "elemental": 16}
 
 
+@cache
+def _symbol(z: int) -> str:
+    """Symbol of an element."""
+    return str(Element.from_Z(z).symbol)
+
+
 def decorated(max_sites: int = 10) -> Iterator[tuple[str, Crystal, dict]]:
     """(id, crystal, properties) of decorated prototypes: plausible compositions on known structures, not calculations.
 
@@ -336,7 +345,7 @@ def decorated(max_sites: int = 10) -> Iterator[tuple[str, Crystal, dict]]:
     chosen = [(p, compositions(p)[: _TURNS[p.kind]]) for p in prototypes(max_sites)]
     for turn in range(max(_TURNS.values())):
         for p, elements in ((p, found[turn]) for p, found in chosen if turn < len(found)):
-            symbols = "-".join(Element.from_Z(z).symbol for z in elements)
+            symbols = "-".join(map(_symbol, elements))
             properties = {"prototype": p.name, "mineral": p.mineral, "kind": p.kind}
             yield f"{p.name}:{symbols}", p.decorate(elements), properties
 
