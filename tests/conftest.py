@@ -53,9 +53,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
 
 
 # Files whose tests share what takes long to make (a site, a wheel, trained models), so that one worker makes it for all of them.
-WHOLE = ("test_site", "test_runs", "test_all_tables", "test_cli", "test_energies", "test_packaging")
+WHOLE = ("test_site", "test_runs", "test_all_tables", "test_training", "test_cli", "test_energies", "test_packaging")
 # Files of many seconds a test, which begin before all others: where short tests come last, workers end together.
-EARLY = ("test_notebooks", "test_browser_views", "test_browser_linked", "test_browser", *WHOLE, "test_training")
+EARLY = ("test_notebooks", "test_browser_views", "test_browser_linked", "test_browser", *WHOLE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
