@@ -142,6 +142,7 @@ class ConditionNetwork(nn.Module):
             told = conditions.properties
             if not told.shape[1]:  # nothing was said of them
                 told = told.new_full((len(told), len(self.properties.scale)), torch.nan)
-            whole.append(self.properties(told))
+            with full_precision(slots):
+                whole.append(self.properties(told))
         with full_precision(slots):
             return self.layers(torch.cat([slots, *whole], -1)).unflatten(-1, (self.n_tokens, -1))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PropertyConfig', 'element_features', 'PropertyModel']
+__all__ = ['PropertyConfig', 'element_features', 'narrowest', 'PropertyModel']
 
 # %% ../../nbs/api/model/04_conditions.ipynb #3b3bd819
 from dataclasses import dataclass
@@ -58,6 +58,11 @@ def element_features(max_atomic_number: int) -> Float[Tensor, "Z 6"]:
     return F.pad(((table - mean) / spread.sqrt().clamp_min(1e-6)).nan_to_num(), (0, 0, 1, 0))
 
 
+def narrowest(edges: Float[Tensor, " e"]) -> Float[Tensor, ""]:
+    """The smallest width of a bin: enough for single precision to tell its edges apart."""
+    return 1e-6 * torch.maximum(edges[-1] - edges[0], edges.abs().max()).clamp_min(1e-6)
+
+
 class PropertyModel(nn.Module):
     """Probabilities of the values of properties for compositions and space groups (ours)."""
 
@@ -80,12 +85,13 @@ class PropertyModel(nn.Module):
         )
 
     def measure(self, values: Float[Tensor, "n P"]) -> None:
-        """Choose the bins: equally many of the training crystals in each, as far as their values differ."""
+        """Choose the bins: equally many of the training crystals in each; a value that many share has a narrow one around it."""
         shares = torch.linspace(0, 1, self.edges.shape[1], dtype=torch.float64)
         for k, column in enumerate(values.double().T):
             edges = column[column.isfinite()].quantile(shares)
-            least = 1e-6 * (edges[-1] - edges[0]).clamp_min(1e-6)  # many equal values would make bins without width
-            self.edges[k] = edges + least * torch.arange(len(edges))
+            place, least = torch.arange(len(edges)), narrowest(edges)
+            apart = edges + least * (place - torch.searchsorted(edges, edges) - 0.5)  # equal edges would enclose nothing
+            self.edges[k] = (apart - least * place).cummax(0).values + least * place
 
     def logits(self, conditions: Conditions) -> Float[Tensor, "B P bins"]:
         """Of each bin of each property."""
@@ -110,9 +116,11 @@ class PropertyModel(nn.Module):
     def probability(
         self, conditions: Conditions, name: str, low: float, high: float,
     ) -> Float[Tensor, " B"]:
-        """Probability that property `name` lies within `low` … `high`; everything beyond the outer edges lies on them."""
+        """Probability that property `name` lies within `low` … `high`, ends included; nothing lies beyond the outer edges."""
         k = self.config.names.index(name)
         edges = self.edges[k].double()
-        bins = self.logits(conditions)[:, k].double().softmax(-1)
-        inside = (edges[1:].clamp(low, high) - edges[:-1].clamp(low, high)) / (edges[1:] - edges[:-1])
-        return (bins * inside).sum(-1)
+        bins, width, least = self.logits(conditions)[:, k].double().softmax(-1), edges.diff(), narrowest(edges)
+        inside = (edges[1:].clamp(low, high) - edges[:-1].clamp(low, high)) / width
+        middle = (edges[1:] + edges[:-1]) / 2
+        single = ((low - least / 2 <= middle) & (middle <= high + least / 2)).double()  # one value that many crystals share
+        return (bins * torch.where(width <= 2 * least, single, inside)).sum(-1)
