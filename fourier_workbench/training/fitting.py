@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ['run_identity', 'record_run', 'training_samples', 'training_crystals', 'conditions_of', 'check_conditions', 'run_directory', 'fit_autoencoder', 'fit_diffuser', 'fine_tune', 'fit_composition', 'fit_properties', 'fit']
 
 # %% ../../nbs/api/training/07_fit.ipynb #db6a88d9
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -53,7 +54,10 @@ if TYPE_CHECKING:  # loading Fabric takes over a second, which only training sho
 # %% ../../nbs/api/training/07_fit.ipynb #ceb6cc03
 def run_identity(recipe: Recipe, corpus: Any) -> dict[str, Any]:
     """Recipe and corpus: a checkpoint is resumed only where both are the same."""
-    return {"recipe": json.loads(recipe.to_json()), "corpus_hash": getattr(corpus, "hash", None)}
+    known = getattr(corpus, "hash", None)
+    if isinstance(corpus, Conditions):  # values that were computed have no corpus
+        known = hashlib.blake2b(b"".join(part.cpu().numpy().tobytes() for part in corpus), digest_size=16).hexdigest()
+    return {"recipe": json.loads(recipe.to_json()), "corpus_hash": known}
 
 
 def record_run(run: RunDirectory, recipe: Recipe, corpus: Any, trainer: Trainer) -> None:
@@ -98,7 +102,8 @@ def conditions_of(
     if conditions is None:
         return None
     samples = [sample for sample in training_samples(corpus) if keep is None or keep(sample)]
-    return training_conditions(samples, conditions.max_count, conditions.properties if properties is None else properties)
+    names = conditions.properties if properties is None else properties
+    return training_conditions(samples, conditions.max_count, names, fewest=2 if keep is None else 0)  # some may lack it
 
 
 def check_conditions(recipe: Recipe, corpus: Any) -> None:

@@ -9,6 +9,7 @@ __all__ = ['known_compositions', 'known_conditions', 'read_properties', 'trainin
 
 # %% ../../nbs/api/training/05_stages.ipynb #cb48ae71
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,17 @@ def known_conditions(
     return known._replace(crystal_system=crystal_systems(known.space_group))
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a property can be learned: a number, also of numpy, and not a truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def read_properties(
     samples: Sequence[Any],  # of a corpus; crystals have none
     names: Sequence[str],
+    fewest: int = 2,  # samples that must have a property
 ) -> Float[Tensor, "n P"]:
-    """Values of properties, NaN where a sample has none; `RecipeError` for a property that fewer than two samples have.
+    """Values of properties, NaN where a sample has none; `RecipeError` for a property that fewer samples have.
 
     `e_above_hull` goes by the other names that sources give it, too.
     """
@@ -65,12 +72,12 @@ def read_properties(
     for k, name in enumerate(names):
         for i, properties in enumerate(found):
             value = above_hull(properties) if name == "e_above_hull" else properties.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if value is not None and _is_number(value):
                 table[i, k] = float(value)
         table[~table[:, k].isfinite(), k] = torch.nan
-        if table[:, k].isfinite().sum() < 2:
-            numbers = {key for each in found for key, value in each.items() if isinstance(value, int | float)}
-            raise RecipeError(f"fewer than two training crystals have a number {name!r}; the corpus has "
+        if table[:, k].isfinite().sum() < fewest:
+            numbers = {key for each in found for key, value in each.items() if _is_number(value)}
+            raise RecipeError(f"fewer than {fewest} training crystals have a number {name!r}; the corpus has "
                               f"{', '.join(sorted(numbers)) or 'none at all'}: name one of these, or prepare it with more")
     return table
 
@@ -78,8 +85,9 @@ def read_properties(
 def training_conditions(
     samples: Any, max_count: int,
     properties: Sequence[str] = (),  # names
+    fewest: int = 2,  # samples that must have a property
 ) -> Conditions:
     """`known_conditions` of samples of a corpus, or of crystals, with properties of the samples."""
     samples = list(samples)
     known = known_conditions([getattr(sample, "crystal", sample) for sample in samples], max_count)
-    return known._replace(properties=read_properties(samples, properties))
+    return known._replace(properties=read_properties(samples, properties, fewest))
