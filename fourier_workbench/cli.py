@@ -198,18 +198,23 @@ def _range(text: str | None, name: str) -> tuple[float, float] | None:
     return ends[0], ends[-1]
 
 
-def _properties(texts: tuple[str, ...], name: str) -> dict[str, tuple[float, float]] | None:
-    """Ranges by name from `band_gap=1:2`; None where nothing was given."""
+def _properties(texts: tuple[str, ...], name: str) -> dict[str, tuple[float | None, ...]] | None:
+    """Ranges by name from `band_gap=1:2`, or `band_gap=1:` where an end is open; None where nothing was given."""
     from fourier_workbench.errors import RecipeError
 
-    found = {}
+    found: dict[str, tuple[float | None, ...]] = {}
     for text in texts:
-        key, mark, value = text.partition("=")
-        if not (key and mark and ":" in value):
-            raise RecipeError(f"{name} must be a name and a range such as band_gap=1:2; got {text[:40]!r}")
-        ends = _range(value, name)
-        assert ends is not None, "there is a text"
-        found[key] = ends
+        key, _, value = text.partition("=")
+        ends = value.split(":")
+        try:
+            found[key] = tuple(float(end) if end else None for end in ends)
+        except ValueError:
+            ends = []
+        if not key or len(ends) != 2 or not any(ends):
+            raise RecipeError(f"{name} must be a name and a range such as band_gap=1:2, or band_gap=1: for at least 1; "
+                              f"got {text[:40]!r}")
+    if len(found) < len(texts):
+        raise RecipeError(f"{name} has one property twice; give each one range")
     return found or None
 
 
@@ -221,6 +226,8 @@ def _request(file: Path | None, **parts: Any) -> Any:
     if file is None:
         return Request(**given) if given else None
     written = Request.from_json(file)
+    if "properties" in given:
+        given["properties"] = dict(written.properties) | given["properties"]
     return Request(**({name: getattr(written, name) for name in written.parts()} | given))
 
 
@@ -281,7 +288,7 @@ def sample(
     space_group: int | None = None,  # number
     volume: str | None = None,  # Å³ per atom, as 8:12
     e_hull: float | None = None,  # energy above the hull, at most, eV/atom
-    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2
+    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2 or band_gap=1:
     request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     formats: tuple[Format, ...] = ("cif", "parquet"),  # files to write
     energies: Literal["none", "chgnet"] = "none",  # energy above the hull of MP-20's training crystals, per sample
@@ -374,6 +381,9 @@ def _write_result(result: Any, out: Path, formats: tuple[Format, ...]) -> None:
     print(f"{len(table)} sampled, {result.funnel['kept']} crystals, {int(table['valid'].sum())} valid")
     for part in met_rates(table).itertuples() if result.request is not None else ():
         print(f"  {part.part:<16} {part.met} of {part.of} have it, {part.rate:.1%} ({part.low:.1%} to {part.high:.1%})")
+    for name in result.request.ranges if result.request is not None else ():
+        if name not in result.properties:
+            print(f"  {name:<16} not computed" + ("; add --score e_above_hull" if name == "e_above_hull" else ""))
     print("written: " + ", ".join(str(path) for path in paths))
 
 
@@ -406,7 +416,7 @@ def search(
     out: Path,  # directory for all samples, their ranks, and the best as CIF
     /,
     n: Count = 100,  # samples
-    best: int = 10,  # crystals that are written into `best`, of those that are as asked
+    best: int = 10,  # crystals that are written into `best`, of those that are as asked, as far as that is known
     score: Literal["residual", "e_above_hull"] = "residual",  # certificate, or eV/atom above the hull by CHGNet; the lowest first
     elements: str | None = None,  # exactly these, as Li,O; with --allow these and some of those
     allow: str | None = None,  # further elements that may occur; alone: any of these
@@ -417,7 +427,7 @@ def search(
     space_group: int | None = None,  # number
     volume: str | None = None,  # Å³ per atom, as 8:12
     e_hull: float | None = None,  # energy above the hull, at most, eV/atom
-    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2
+    properties: tuple[str, ...] = (),  # ranges of others that the model was trained with, as band_gap=1:2 or band_gap=1:
     request: Path | None = None,  # JSON file of a request; the flags above replace its parts
     seed: int = 0,  # of the samples
     steps: int = 50,
@@ -444,7 +454,7 @@ def search(
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.cif"):
         old.unlink()
-    as_asked = found.result.table["met"].tolist()
+    as_asked = found.result.table["met"].fillna(True).tolist()  # what was not computed excludes no crystal
     kept = [(found.scores[i], found.result.crystals[i]) for i in found.order if as_asked[i]][:best]
     for rank, (_, crystal) in enumerate(kept, 1):
         assert crystal is not None, "it has a score"

@@ -99,7 +99,7 @@ def test_properties_that_a_model_knows_have_fields(lab: JupyterLab, browser: Bro
     view.get_by_label("lowest formation_energy_per_atom").fill("-2")
     view.get_by_label("number of samples").fill("2")
     view.get_by_label("noise levels").fill("3")
-    asks = "asks for at most 0.1 eV/atom above the hull, formation energy per atom -2 to "
+    asks = "asks for at most 0.1 eV/atom above the hull, formation energy per atom at least -2"
     expect(view.locator("[data-asked]")).to_contain_text(asks, timeout=SLOW)
     assert "e_above_hull=0.1, properties={'formation_energy_per_atom': (-2" in kernel(page, "print(view.code)")
     view.locator("[data-command=draw]").click()

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'known_ranges', 'check_ranges', 'told_properties', 'likelihood', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
+__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'told_ranges', 'known_ranges', 'check_ranges', 'asks_composition', 'told_properties', 'likelihood', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
 
 # %% ../../nbs/api/generation/00_requests.ipynb #c4070f0d
 from collections import Counter
@@ -68,18 +68,23 @@ def _numbers(symbols: Sequence[str]) -> list[int]:
     return sorted(Element(symbol).Z for symbol in symbols)
 
 
+def told_ranges(generator: Answering) -> dict[str, tuple[float, float]]:
+    """Properties that the diffuser is told, with the range of the middle 98 % of their values in training."""
+    config = None if generator.diffuser is None else generator.diffuser.config.conditions
+    if config is None or not config.properties or generator.diffuser is None:
+        return {}
+    network = generator.diffuser.network.conditions
+    assert network is not None and network.properties is not None, "it has conditions"
+    return {name: (low, high) for name, (low, high) in zip(config.properties, network.properties.span.tolist(), strict=True)}
+
+
 def known_ranges(generator: Answering) -> dict[str, tuple[float, float]]:
     """Properties that can be asked of a generator, with the range of their values in training.
 
-    The diffuser is told them, or the model of properties prefers compositions that are likely to have them, or both.
+    The diffuser is told them (then it is the range of the middle 98 %), or the model of properties prefers compositions that
+    are likely to have them, or both.
     """
-    found: dict[str, tuple[float, float]] = {}
-    config = None if generator.diffuser is None else generator.diffuser.config.conditions
-    if config is not None and config.properties and generator.diffuser is not None:
-        network = generator.diffuser.network.conditions
-        assert network is not None and network.properties is not None, "it has conditions"
-        found |= {name: (low, high) for name, (low, high) in
-                  zip(config.properties, network.properties.span.tolist(), strict=True)}
+    found = told_ranges(generator)
     if generator.judge is not None and generator.composer is not None:
         found |= {name: (float(edges[0]), float(edges[-1])) for name, edges in
                   zip(generator.judge.config.names, generator.judge.edges, strict=True)}
@@ -95,19 +100,30 @@ def check_ranges(request: Request, generator: Answering) -> None:
     for name, (low, high) in request.ranges.items():
         least, most = known[name]
         if high < least or low > most:
-            raise RecipeError(f"{name} lies within {least:.3g} to {most:.3g} in all that this model was trained with; ask for a "
-                              "range that overlaps it")
+            raise RecipeError(f"this model was trained with {name} from {least:.3g} to {most:.3g}; ask for a range that "
+                              "overlaps it")
+    idle = [name for name in request.ranges if name not in told_ranges(generator)]
+    if idle and request.phi is not None and not (request.composition or request.system or asks_composition(request)):
+        raise RecipeError(f"{', '.join(idle)} acts on the choice of a composition, and none is chosen for a crystal that is "
+                          "drawn anew from phi; leave it out, and choose among the samples with search()")
+
+
+def asks_composition(request: Request) -> bool:
+    """Whether a request restricts the composition without fixing it."""
+    return bool(request.required or request.allowed is not None or request.forbidden or request.n_atoms or request.sizes
+                or request.keep)
 
 
 def told_properties(generator: Answering, request: Request, n: int) -> Float[Tensor, "n P"]:
-    """The value that the diffuser is told of each property it knows: the middle of the range that is asked, NaN where none is."""
-    config = None if generator.diffuser is None else generator.diffuser.config.conditions
-    names, known = () if config is None else config.properties, known_ranges(generator)
-    told = torch.full((n, len(names)), torch.nan)
-    for k, name in enumerate(names):
+    """The value that the diffuser is told of each property it knows: the middle of the range that is asked, NaN where none is.
+
+    The ends of the range are first moved into the middle 98 % of the values in training.
+    """
+    known = told_ranges(generator)
+    told = torch.full((n, len(known)), torch.nan)
+    for k, (name, (least, most)) in enumerate(known.items()):
         if name in request.ranges:
-            (low, high), (least, most) = request.ranges[name], known[name]
-            told[:, k] = (max(low, least) + min(high, most)) / 2
+            told[:, k] = sum(min(max(end, least), most) for end in request.ranges[name]) / 2
     return told
 
 
@@ -341,11 +357,9 @@ def answer_request(request: Request, generator: Answering, seed: int, indices: S
     config = None if generator.diffuser is None else generator.diffuser.config.conditions
     composer, most, n = generator.composer, 128 if config is None else config.max_count, len(indices)
     conditions, proposed, matching = None, 0, 0
-    asks = bool(request.required or request.allowed is not None or request.forbidden or request.n_atoms or request.sizes
-                or request.ranges)
     if request.composition is not None:
         conditions = fixed_compositions(composer, request, seed, indices, most, generator.judge)
-    elif composer is not None and (asks or request.keep or request.system or request.phi is None):
+    elif composer is not None and (asks_composition(request) or request.system or request.phi is None):
         conditions, proposed, matching = open_compositions(composer, request, seed, indices, generator.judge)
     elif request.elements is not None and config is None:  # which elements, in which slots; how many atoms is open
         exact = _numbers(request.elements)
@@ -362,7 +376,8 @@ def answer_request(request: Request, generator: Answering, seed: int, indices: S
     if conditions is not None and config is None:
         guides.append(CompositionGuide(conditions))
     leads = request.composition is None and composer is None
-    if leads and conditions is None and (request.required or request.allowed is not None or request.forbidden):
+    said = conditions is not None and bool(conditions.species.any())  # of the elements
+    if leads and not said and (request.required or request.allowed is not None or request.forbidden):
         allowed = request.required if request.elements is not None else request.allowed
         z = None if allowed is None else tuple(_numbers([*allowed, *request.required]))
         guides.append(ElementsGuide(tuple(_numbers(request.required)), z, tuple(_numbers(request.forbidden))))

@@ -588,4 +588,7 @@ def load_generator(directory_or_name: Path | str) -> Generator:
     check_recipe(folders[0], recipe)
     composer = load_composition(folders[0]) if (folders[0] / "composition.json").is_file() else None
     judge = load_properties(folders[0]) if (folders[0] / "properties.json").is_file() else None
+    if judge is not None and judge.config.max_atomic_number < autoencoder.config.max_atomic_number:
+        raise CheckpointError(f"the model of properties in {folders[0]} knows elements up to {judge.config.max_atomic_number}, "
+                              f"its autoencoder up to {autoencoder.config.max_atomic_number}; train it again, or remove it")
     return Generator(autoencoder, diffuser, schedule, recipe, path, guide, composer, judge)

@@ -64,14 +64,18 @@ def _pair(name: str, value: Any, kind: Whole | Between) -> tuple[Any, Any]:
     return ends
 
 
-def _ranges(properties: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def _ranges(properties: Any) -> dict[str, tuple[float, float]]:
     """Ranges of properties by name, ascending; one number is refused, because no crystal would have it exactly."""
+    if not isinstance(properties, Mapping):
+        raise RecipeError(f"properties must be ranges by name, such as {{'band_gap': (1, 2)}}; got {str(properties)[:40]}")
     found = {}
-    for name, value in sorted(properties.items()):
-        if isinstance(value, int | float) or not isinstance(value, Sequence) or len(value) != 2:
-            raise RecipeError(f"property {str(name)[:40]!r} must have a range (low, high); got {str(value)[:40]}")
-        low, high = _pair(str(name)[:40], value, Between(ends="[]"))
-        found[str(name)] = (float(low), float(high))
+    for name, value in sorted((str(name), value) for name, value in properties.items()):
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+            raise RecipeError(f"property {name[:40]!r} must have a range (low, high), with None for an open end; "
+                              f"got {str(value)[:40]}")
+        ends = (-math.inf if value[0] is None else value[0], math.inf if value[1] is None else value[1])
+        low, high = _pair(name[:40], ends, Between(ends="[]"))
+        found[name] = (float(low), float(high))
     if "e_above_hull" in found:
         raise RecipeError("e_above_hull is a part of its own, the highest that is taken; give e_above_hull=0.1 instead")
     return found
@@ -100,7 +104,7 @@ class Request:
     space_group: int | None = None  # 1 … 230
     volume_per_atom: tuple[float, float] | None = None  # Å³
     e_above_hull: float | None = None  # at most, eV/atom
-    properties: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest of each
+    properties: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)  # lowest and highest; None: open
     keep: tuple[str, ...] = ()  # elements of `start` that stay where they are
     start: Crystal | None = None
     phi: float | None = None  # noise level from which `start` is drawn anew
@@ -118,6 +122,8 @@ class Request:
         if self.volume_per_atom is not None:
             put("volume_per_atom", _pair("volume_per_atom", self.volume_per_atom, POSITIVE))
         if self.sizes is not None:
+            if not isinstance(self.sizes, Mapping):
+                raise RecipeError(f"sizes must be weights by number of atoms, such as {{4: 1, 8: 2}}; got {str(self.sizes)[:40]}")
             sizes = {int(size): float(weight) for size, weight in self.sizes.items()}
             if not sizes or min(sizes) < 1 or min(sizes.values()) < 0 or not 0 < sum(sizes.values()) < float("inf"):
                 raise RecipeError("sizes must give each number of atoms a weight of at least zero, and one more than zero")
@@ -146,7 +152,7 @@ class Request:
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest of each property that is asked, energy above the hull among them."""
         hull = {} if self.e_above_hull is None else {"e_above_hull": (-math.inf, self.e_above_hull)}
-        return hull | dict(self.properties)
+        return hull | _ranges(self.properties)
 
     @property
     def system(self) -> int:
@@ -156,12 +162,14 @@ class Request:
         return 0 if self.crystal_system is None else SYSTEMS.index(self.crystal_system) + 1
 
     def parts(self) -> dict[str, Any]:
-        """What is stated, in JSON; a crystal as its arrays."""
+        """What is stated, in JSON; a crystal as its arrays, an open end of a range as None."""
         stated = {}
         for each in fields(self):
             value = getattr(self, each.name)
             if value is None or (each.name not in ("allowed",) and isinstance(value, tuple | Mapping) and not value):
                 continue
+            if each.name == "properties":  # JSON has no infinity
+                value = {name: tuple(end if math.isfinite(end) else None for end in self.ranges[name]) for name in value}
             if isinstance(value, Crystal):
                 value = {"lattice": value.lattice.tolist(), "numbers": value.numbers.tolist(),
                          "frac_coords": value.frac_coords.tolist()}
@@ -212,9 +220,6 @@ def read_parts(text_or_path: str | Path, names: Sequence[str]) -> dict[str, Any]
     unknown = set(parts) - set(names)
     if unknown:
         raise RecipeError(f"a request has no part {', '.join(sorted(unknown))}; it has {', '.join(names)}")
-    if isinstance(parts.get("properties"), dict):
-        parts["properties"] = {name: tuple(value) if isinstance(value, list) else value
-                               for name, value in parts["properties"].items()}
     if isinstance(parts.get("sizes"), dict):
         parts["sizes"] = {int(size): weight for size, weight in parts["sizes"].items()}
     if isinstance(parts.get("start"), dict):

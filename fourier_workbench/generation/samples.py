@@ -208,10 +208,11 @@ class SampleResult:
             properties={name: values[rows] for name, values in self.properties.items()})
 
     def with_properties(self, **values: Sequence[float]) -> Self:
-        """The same samples, judged by properties, one value a sample; NaN is not met. Raises `RecipeError` for other numbers."""
+        """The same samples with computed properties, one value each; NaN or None is not met. `RecipeError` for too few values."""
         if wrong := [name for name, column in values.items() if len(column) != len(self)]:
             raise RecipeError(f"{wrong[0]} has {len(values[wrong[0]])} values for {len(self)} samples; give one for each")
-        return replace(self, properties=self.properties | {name: tuple(map(float, column)) for name, column in values.items()})
+        known = {name: tuple(float("nan" if pd.isna(value) else value) for value in each) for name, each in values.items()}
+        return replace(self, properties=self.properties | known)
 
     def accepting(
         self,

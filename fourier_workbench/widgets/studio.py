@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 import pandas as pd
@@ -95,7 +94,6 @@ def form_request(
     form: Form,
     start: Crystal | None = None,
     heaviest: int = 103,  # atomic number of the heaviest element that the model knows
-    known: Mapping[str, tuple[float, float]] = MappingProxyType({}),  # properties that the model knows, and their range
 ) -> Request:
     """The request of a form; raises `RecipeError` for an impossible one."""
     required, allowed, forbidden = (form.marked(mark) for mark in MARKS)
@@ -111,10 +109,8 @@ def form_request(
     for name, (low, high) in form.ranges.items():
         if name == "e_above_hull":
             parts[name] = high
-        elif low is not None or high is not None:  # an open end is as far as the model has seen
-            least, most = known.get(name, (-math.inf, math.inf))
-            ends = round(least, 3) if low is None else low, round(most, 3) if high is None else high
-            parts.setdefault("properties", {})[name] = ends
+        elif low is not None or high is not None:
+            parts.setdefault("properties", {})[name] = (low, high)
     if start is not None:
         parts |= {"start": start, "keep": form.keep, "phi": None if form.keep and form.phi == 1 else form.phi}
     return Request(**parts, crystal_system=form.crystal_system or None, space_group=form.space_group or None)
@@ -155,7 +151,8 @@ def in_words(request: Request) -> str:
         parts.append(f"{_range(*r.volume_per_atom, VOLUMES)} Å³ per atom")
     if r.e_above_hull is not None:
         parts.append(f"at most {r.e_above_hull:g} eV/atom above the hull")
-    parts += [f"{name.replace('_', ' ')} {low:g} to {high:g}" for name, (low, high) in r.properties.items()]
+    open_ = (-math.inf, math.inf)
+    parts += [f"{name.replace('_', ' ')} {_range(*r.ranges[name], open_)}" for name in r.properties]
     return ", ".join(parts) or "nothing in particular"
 
 
@@ -169,7 +166,7 @@ def group_symbols() -> list[str]:
 # %% ../../nbs/api/widgets/07_studio.ipynb #9b275b12
 def request_python(form: Form, request: Request, heaviest: int = 103) -> str:
     """Source of the `Request`, and of the crystal it starts from."""
-    given = {name: getattr(request, name) for name in request.parts()}
+    given = {name: value if name == "properties" else getattr(request, name) for name, value in request.parts().items()}
     many = given.get("allowed") if form.others else None
     absent = [symbol for symbol in chemical_symbols[1 : heaviest + 1] if many and symbol not in many]
     text = {name: repr(dict(value) if isinstance(value, Mapping) else value) for name, value in given.items()}
@@ -360,7 +357,7 @@ class Question:
     @property
     def request(self) -> Request:
         """The request; raises `RecipeError` where it is impossible, or the model cannot do it."""
-        request = form_request(self.form, self.start, self.asked.max_atomic_number, known_ranges(self.asked))
+        request = form_request(self.form, self.start, self.asked.max_atomic_number)
         check_possible(request, self.asked)
         return request
 

@@ -177,7 +177,7 @@ const render = defineView({
       picture.innerHTML = content().pictures[i] || "";
       if (r.reason) picture.append(h("span", { class: "fw-note" }, r.reason));
       const known = near(r).replace(/ \([^)]*\)/, "");
-      const node = h("div", { class: "fw-sample", role: "option", id: `${id}-${i}`, "data-row": i, draggable: !r.reason, title: describe(r), "aria-selected": String(i === picked()), "aria-label": `${r.formula || "no crystal"}, ${r.met ? "met" : "not met"}`, onclick: () => choose(i) },
+      const node = h("div", { class: "fw-sample", role: "option", id: `${id}-${i}`, "data-row": i, draggable: !r.reason, title: describe(r), "aria-selected": String(i === picked()), "aria-label": `${r.formula || "no crystal"}, ${r.met ? "met" : r.met === null ? "not known whether met" : "not met"}`, onclick: () => choose(i) },
         picture, h("div", { class: "fw-row" }, h("b", {}, r.formula || "no crystal"), h("span", { class: "fw-note" }, groupOf(r).replace(/ \(\d+\)/, ""))),
         h("div", { class: "fw-marks" }, ...parts().map((key) => verdict(r, key, names))),
         h("span", { class: "fw-note", title: "what the atoms leave unexplained of the decoded coefficients: the lower, the surer" }, `residual ${formatNumber(r.residual, 2)}`),
@@ -188,7 +188,7 @@ const render = defineView({
     const id = `fw-${Math.random().toString(36).slice(2, 8)}`;
     function list() {
       const names = titles(), want = filter.select.value;
-      visible = [...rows().keys()].filter((i) => (!want || (want === "not" ? !rows()[i].met : rows()[i][want])) && (!recovered.input.checked || !rows()[i].reason));
+      visible = [...rows().keys()].filter((i) => (!want || (want === "not" ? rows()[i].met === false : rows()[i][want])) && (!recovered.input.checked || !rows()[i].reason));
       cards.replaceChildren(...visible.map((i) => card(i, names)));
       if (!rows().length) cards.append(h("p", { class: "fw-blank" }, running() ? "Drawing the first samples …" : "Click a request together, or ask for nothing in particular, and press Draw."));
       else if (!visible.length) cards.append(h("p", { class: "fw-blank" }, "No sample is as the filter says: show all (R)."));
