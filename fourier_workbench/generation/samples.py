@@ -97,7 +97,7 @@ def met_html(
 ) -> str:
     """What was met, a paragraph a part."""
     known = [f"{r.part}: {r.met} of {r.of} have it, {r.rate:.0%} ({r.low:.0%} to {r.high:.0%})" for r in rates.itertuples()]
-    known += [f"{name}: not known; see with_properties()" for name in unknown]
+    known += [f"{name}: not known; compute it, and add it by with_properties()" for name in unknown]
     return "".join(f"<p>{escape(line)}</p>" for line in known)
 
 
