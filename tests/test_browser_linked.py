@@ -1,10 +1,9 @@
 """Stepper, symmetry and report in real JupyterLab, and one view opening what another picked; other hosts refused."""
 
 from pathlib import Path
-from time import monotonic
 
 from playwright.sync_api import expect
-from test_browser_views import IMPORTS, PICTURES, SALT, SLOW, clean, kernel, opened, picture_size
+from test_browser_views import IMPORTS, PICTURES, SALT, SLOW, clean, hears, kernel, opened, picture_size
 
 from fourier_workbench import Crystal
 from fourier_workbench.generation import evaluate
@@ -33,14 +32,12 @@ def test_recovery_is_stepped_through(lab: JupyterLab, browser: Browser) -> None:
     page.keyboard.press("End")
     expect(holder).to_have_attribute("data-frame", str(last))
     expect(view.locator(".fw-scene")).to_have_attribute("data-surfaces", "0", timeout=SLOW)
-    assert kernel(page, "print(steps.frame)") == str(last)
+    hears(page, "print(steps.frame)", str(last))
     view.locator("circle[data-id='0']").dispatch_event("click")
     expect(holder).to_have_attribute("data-frame", "0")
     view.get_by_label("isolevel", exact=True).fill("0.1")
     expect(view.get_by_text("0.10 of a peak")).to_be_visible(timeout=SLOW)
-    told = monotonic() + SLOW / 1000  # the slider's label does not wait for the kernel
-    while (share := kernel(page, "print(steps.content['level'])")) != "0.1":
-        assert monotonic() < told, f"the kernel has not heard of the contour: {share}"
+    hears(page, "print(steps.content['level'])", "0.1")  # the slider's label does not wait for the kernel
     with page.expect_download(timeout=SLOW) as got:
         view.get_by_role("button", name="Save the recovered crystal").click()
     assert "data_" in Path(got.value.path()).read_text()
@@ -81,8 +78,7 @@ def test_views_open_what_others_picked(lab: JupyterLab, browser: Browser) -> Non
     assert "O₃" not in stepper.locator(".fw-title").inner_text(), "another crystal than the one it began with"
     table.scroll_into_view_if_needed()
     table.locator("tbody tr").last.click()
-    picked = kernel(page, "print(explorer.crystal.formula == shown.crystal.formula)")
-    assert picked == "True"
+    hears(page, "print(explorer.crystal.formula == shown.crystal.formula)", "True")
     expect(explorer.locator(".fw-title")).not_to_contain_text("NaCl", timeout=SLOW)
     clean(browser)
 

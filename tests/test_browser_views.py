@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -35,6 +36,13 @@ def kernel(page: Page, code: str) -> str:
       return text;
     }"""
     return page.evaluate(ask, code).strip()
+
+
+def hears(page: Page, code: str, value: str) -> None:
+    "Wait until the kernel prints `value` for `code`: a trait is sent when the one before it has been answered."
+    patience = monotonic() + SLOW / 1000
+    while (heard := kernel(page, code)) != value:
+        assert monotonic() < patience, f"the kernel prints {heard} for {code}, not {value}"
 
 
 def opened(browser: Browser, lab: JupyterLab, name: str, *cells: str) -> Page:
@@ -151,11 +159,10 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
     expect(holder).to_have_attribute("data-playing", "true")
     expect(holder).to_have_attribute("data-frame", "7", timeout=SLOW)
     expect(holder).to_have_attribute("data-playing", "false", timeout=SLOW)
-    assert kernel(page, "print(player.frame)") == "7"
+    hears(page, "print(player.frame)", "7")
     player.get_by_role("button", name="noisy").click()
     expect(player.get_by_role("button", name="noisy")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_timeout(500)  # a trait is sent when the one before it has been answered
-    assert kernel(page, "print(player.ladder)") == "noisy"
+    hears(page, "print(player.ladder)", "noisy")
     browser.screenshot(page, PICTURES / "trajectory.png")
 
     table.scroll_into_view_if_needed()
@@ -164,7 +171,7 @@ def test_player_gallery_and_ladder(lab: JupyterLab, browser: Browser) -> None:
     table.focus()
     page.keyboard.press("End")
     picked = int(table.locator("tbody tr").last.get_attribute("data-row"))
-    assert kernel(page, "print(shown.picked)") == str(picked)
+    hears(page, "print(shown.picked)", str(picked))
     table.get_by_label("filter rows").fill("no such thing")
     expect(table.locator("tbody tr")).to_have_count(0)
     expect(table).to_contain_text("clear the filter")
