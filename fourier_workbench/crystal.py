@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from math import gcd
@@ -64,6 +65,10 @@ def _checked(lattice, numbers, frac_coords) -> tuple[np.ndarray, np.ndarray, np.
     return cell, z.astype(np.int64), frac
 
 # %% ../nbs/api/core/03_crystal.ipynb #eec48d74
+# pymatgen says so of every noble gas whose formula it orders; the missing value sorts last, which is what is wanted
+warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)
+
+
 def _counts(numbers: Int64[np.ndarray, " n"]) -> Counter[Element]:
     """Atoms of each element."""
     return Counter(Element.from_Z(int(z)) for z in np.sort(numbers))

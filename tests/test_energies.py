@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -320,3 +322,12 @@ def test_rates_are_of_everything_drawn() -> None:
     assert rates["definition"][:4].str.contains("by hand").all()
     assert table["stability_failure"].tolist() == [None, None, None, "no_crystal", "no_hull"]
     assert LEVELS == (0.0, 0.1)
+
+
+def test_formulas_with_noble_gases_raise_no_warning() -> None:
+    code = """import numpy as np
+from fourier_workbench import Crystal
+print(Crystal(4 * np.eye(3), [18], [[0, 0, 0]]).reduced_formula)"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout.strip() == "Ar"
+    assert not found.stderr
