@@ -54,9 +54,10 @@ def table() -> str:
         given = json.loads(path.read_text(encoding="utf-8"))
         others = ", ".join(f"{name} {value:.1f} %" for name, value in (given["published match, %"] or {}).items())
         back = 100 * given["match"]["value"]
-        share = f"{given['tested on']} of the {given['of a test split of']} test crystals"
+        tested, whole = given["tested on"], given["of a test split of"]
+        share = f"all {whole} test crystals" if tested == whole else f"{tested} of the {whole} test crystals"
         lines.append(f"\nIts autoencoder reconstructs {back:.1f} % of {share} "
-                     f"(StructureMatcher; on all: {others}).")  # fmt: skip
+                     f"(StructureMatcher; {others}).")  # fmt: skip
     return "\n".join(lines)
 
 
