@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -18,7 +19,8 @@ from ..errors import CheckpointError, RunError
 from ..model.execution import LITERAL, ExecutionConfig, accelerate
 
 # %% auto #0
-__all__ = ['FUSED', 'Model', 'warmup_cosine', 'make_optimisers', 'set_learning_rates', 'AveragedWeights', 'OptimisedModel']
+__all__ = ['Coefficients', 'FUSED', 'Model', 'warmup_cosine', 'orthogonalise', 'BatchedMuon', 'make_optimisers',
+           'set_learning_rates', 'AveragedWeights', 'OptimisedModel']
 
 # %% ../../nbs/api/training/03_optimisation.ipynb #884d3266
 if TYPE_CHECKING:  # loading Fabric takes over a second, which only training should pay
@@ -31,6 +33,60 @@ def warmup_cosine(config: OptimiserConfig, step: int, steps: int) -> float:
         return config.lr_start + (1 - config.lr_start) * step / config.warmup
     progress = (step - config.warmup) / max(config.anneal_until * steps - config.warmup, 1)
     return config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+# %% ../../nbs/api/training/03_optimisation.ipynb #375ca4a4
+Coefficients = tuple[float, float, float]
+
+
+def orthogonalise(
+    matrices: Float[Tensor, "n rows columns"], coefficients: Coefficients, steps: int, eps: float
+) -> Float[Tensor, "n rows columns"]:
+    """Nearly orthogonal matrices with the singular vectors of the given ones, by Newton–Schulz iterations of a quintic.
+
+    As `torch.optim.Muon` does it for one matrix (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    """
+    a, b, c = coefficients
+    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    x = wide if wide.device.type == "cpu" else wide.bfloat16()  # few CPUs have instructions for bfloat16
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if wide is matrices else x.mT).to(matrices.dtype)
+
+
+class BatchedMuon(torch.optim.Muon):
+    """`torch.optim.Muon` with its defaults, which updates all matrices of one shape together; its state is the same."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95):
+        super().__init__(params, lr=lr, weight_decay=weight_decay, momentum=momentum)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every matrix that has a gradient; returns the closure's loss, if there is a closure."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_shape = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape[p.shape].append(p)
+            for matrices in by_shape.values():
+                self._update(matrices, group)
+        return loss
+
+    def _update(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Update `matrices` of one shape with the settings of `group`."""
+        gradients = [p.grad for p in matrices if p.grad is not None]
+        momenta = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        directions = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
+        orthogonal = orthogonalise(torch.stack(directions), group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = matrices[0].shape
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, orthogonal.unbind(), alpha=-group["lr"] * math.sqrt(max(1, rows / columns)))
 
 # %% ../../nbs/api/training/03_optimisation.ipynb #bc85fdba
 FUSED = ("cpu", "cuda", "mps", "xpu")  # devices on which torch has fused updates
@@ -50,7 +106,7 @@ def make_optimisers(
     chosen = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in chosen]
     return [
-        torch.optim.Muon(matrices, lr=config.lr_matrices, weight_decay=config.weight_decay, momentum=0.95),
+        BatchedMuon(matrices, lr=config.lr_matrices, weight_decay=config.weight_decay, momentum=0.95),
         torch.optim.AdamW(rest, lr=config.lr, **options),
     ]
 
