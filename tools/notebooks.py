@@ -4,7 +4,7 @@ In: a notebook of nbs/. Out: the same notebook with outputs under build/executed
 that decided them: its own cells, the library, the lock, the results of benchmarks, Python. `make test` and `make docs` share
 these copies, also while both are at work: whoever comes first runs a notebook, the others wait for it and take what it left.
 
-    .venv/bin/python tools/notebooks.py nbs/api/core/03_crystal.ipynb ...     run these (all, when none is named)
+    .venv/bin/python tools/notebooks.py nbs/api/core/02_cif_and_crystal.ipynb ...     run these (all, when none is named)
 """
 
 import fcntl
