@@ -3,6 +3,7 @@
     python benchmarks/reconstruction.py perov_5_full.parquet OUT --minutes 20   # trained here; 5³ modes on 1/24
     python benchmarks/reconstruction.py carbon_24.parquet OUT --minutes 40
     python benchmarks/reconstruction.py mp_20.parquet OUT --model mp20          # a shipped model, or a run; nothing is trained
+    python benchmarks/reconstruction.py mp_20.parquet OUT --model mp20 --refine 60 --tries 5   # crystals fitted to their ladders
     … --first 200                                                               # of a shuffled test set, to try it out
 
 Without `--model`, crystals of the train split are prepared in the primitive cell of the standard setting, and the autoencoder of
@@ -111,7 +112,7 @@ def judged(rows: pd.DataFrame, generator: Generator, args: argparse.Namespace) -
     there = [(record, crystal) for record, (crystal, _) in zip(out, pairs, strict=True) if crystal is not None]
     try:
         report = evaluate_reconstruction(generator, [crystal for _, crystal in there], workers=args.workers, progress=False,
-                                         recovery=RecoveryOptions(refine=args.refine))  # fmt: skip
+                                         recovery=RecoveryOptions(refine=args.refine, tries=args.tries))  # fmt: skip
     except EvaluationError:  # none of them fits
         for record, _ in there:
             record["reason"] = "not encoded"
@@ -147,7 +148,7 @@ def tell(records: pd.DataFrame, generator: Generator, rows: pd.DataFrame, told: 
         means = model.encode(fourier.lattice.float(), fourier.species, fourier.coefficients)
     match, stem = METRICS["match"], Path(args.source).stem.removesuffix("_full")
     result = {
-        "data": Path(args.source).name, "model": args.model or "trained here", "refine": args.refine, **told,
+        "data": Path(args.source).name, "model": args.model or "trained here", "refine": args.refine, "tries": args.tries, **told,
         "tested on": len(records), "of a test split of": int((pd.read_parquet(args.source, columns=["orig_split"])["orig_split"]
                                                               == "test").sum()),
         "lost": records["reason"].dropna().value_counts().to_dict(), "table": table,
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", help="a shipped checkpoint or a run; default: an autoencoder is trained here")
     parser.add_argument("--refine", type=int, default=0, help="steps in which crystals are fitted to their ladders")
+    parser.add_argument("--tries", type=int, default=1, help="decodings of a ladder that the first crystal does not fit")
     parser.add_argument("--minutes", type=float, default=20.0, help="processor time of the training")
     parser.add_argument("--cell", choices=("given", "niggli", "standard"), default="standard")
     parser.add_argument("--first", type=int, help="so many of the shuffled test rows; default: every row")

@@ -74,6 +74,7 @@ LIMITS: dict[str, Whole | Between] = {
     # sampling and recovery
     "guidance": Between(0, 1e3, "(]"), "tolerance": Between(0, math.inf, "[]"), "max_atoms": Whole(1, 10**6),
     "symprec": Between(0, 5, "(]"), "max_strain": _PART, "accept": POSITIVE, "refine": Whole(0, 10**5),
+    "tries": Whole(1, 10**4),
     # evaluation
     "compare": Whole(0, 10**9), "coverage": Whole(0, 10**9), "held_out": Whole(0, 10**9), "seconds": SECONDS,
     # networks

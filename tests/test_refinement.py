@@ -11,6 +11,7 @@ from fourier_workbench.crystal import Crystal
 from fourier_workbench.data import load_crystals
 from fourier_workbench.errors import RecipeError
 from fourier_workbench.generation import RecoveryOptions, evaluate_reconstruction, load_generator
+from fourier_workbench.generation.generator import FITS
 from fourier_workbench.model.layers import to_real
 from fourier_workbench.model.refinement import MovingAtoms, _misfit, ladder_misfit, refine
 from fourier_workbench.representation.coefficients import snap
@@ -90,3 +91,26 @@ def test_numbers_that_mean_nothing_are_refused(laptop, crystals, options):
         refine(laptop.autoencoder, crystals[:1], laptop.encode(crystals[:1]), laptop.grid, **options)
     with pytest.raises(RecipeError, match="refine must be"):
         RecoveryOptions(refine=-1)
+    with pytest.raises(RecipeError, match="tries must be"):
+        RecoveryOptions(tries=0)
+
+
+def test_further_decodings_bring_crystals_closer_to_their_ladders(laptop, crystals):
+    ladders = laptop.encode(crystals)
+    once, often = (laptop.decode(ladders, RecoveryOptions(refine=10, tries=n), seed=3) for n in (1, 4))
+    before, after = (ladder_misfit(laptop.autoencoder, each.crystals, ladders).nan_to_num(torch.inf) for each in (once, often))
+    same = [a is not None and b is not None and a.formula == b.formula and np.array_equal(a.frac_coords, b.frac_coords)
+            for a, b in zip(once.crystals, often.crystals, strict=True)]
+    assert (after <= before).all() and (after < before).any() and not all(same)
+    assert all(s for s, m in zip(same, before.tolist(), strict=True) if m <= FITS), "what fits is left alone"
+    assert torch.equal(once.decoded.coefficients, often.decoded.coefficients), "the ladder's own"
+    assert often.funnel["kept"] >= once.funnel["kept"]
+
+
+def test_a_further_decoding_depends_on_the_samples_number_alone(laptop, crystals):
+    ladders, options = laptop.encode(crystals[:24]), RecoveryOptions(tries=3)
+    whole = laptop.decode(ladders, options, seed=3)
+    part = laptop.decode(ladders[10:], options, seed=3, indices=range(10, 24), batch_size=5)
+    for a, b in zip(whole.crystals[10:], part.crystals, strict=True):
+        assert (a is None) == (b is None) and (a is None or np.allclose(a.frac_coords, b.frac_coords, atol=1e-6))
+    assert torch.allclose(whole.residuals[10:], part.residuals, atol=1e-5)

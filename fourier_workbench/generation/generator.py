@@ -67,7 +67,7 @@ from ..model.conditions import Conditions
 from ..model.diffuser import Diffuser
 from ..model.layers import to_complex, to_real
 from ..model.properties import PropertyModel
-from ..model.refinement import refine
+from ..model.refinement import ladder_misfit, refine
 from ..randomness import keyed_generator
 from ..representation.coefficients import FourierCrystals
 from ..representation.encode import encode
@@ -78,11 +78,11 @@ from ..representation.recovery.symmetric import recover_symmetric
 from ..threads import limited_threads
 
 # %% auto #0
-__all__ = ['MOST_STRAIN', 'UNMEASURED_STRAIN', 'Part', 'NO_DIFFUSER', 'NO_GUIDE', 'FITS', 'Drawn', 'RecoveryOptions',
-           'impose_composition', 'decode_crystals', 'Generator', 'require', 'encoder_inputs', 'split_range',
-           'fitting_batch', 'widest', 'refine_recovered', 'Drawing', 'draw_conditions', 'ladder_noise',
-           'starting_levels', 'draw_ladders', 'draw_samples', 'draw_until', 'draw_accepted', 'guided_denoiser',
-           'steered', 'held', 'shipped', 'load_generator']
+__all__ = ['MOST_STRAIN', 'UNMEASURED_STRAIN', 'Part', 'NO_DIFFUSER', 'NO_GUIDE', 'FITS', 'NOISE_OF_TRIES', 'Drawn',
+           'RecoveryOptions', 'impose_composition', 'decode_crystals', 'Generator', 'require', 'encoder_inputs',
+           'split_range', 'fitting_batch', 'widest', 'refine_recovered', 'recover_ladders', 'decode_again', 'Drawing',
+           'draw_conditions', 'ladder_noise', 'starting_levels', 'draw_ladders', 'draw_samples', 'draw_until',
+           'draw_accepted', 'guided_denoiser', 'steered', 'held', 'shipped', 'load_generator']
 
 # %% ../../nbs/api/generation/03_generator.ipynb #b68415cf
 MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
@@ -101,6 +101,7 @@ class RecoveryOptions:
     max_strain: float | None = None  # of the cell by symmetry (log of the largest stretch); None: by the decoder's measured error
     packing: bool = True  # with symmetry: atoms keep 0.75 of their radii apart, on orbits where the coefficients nearly have them
     refine: int = 0  # steps in which atoms and cell are fitted to the ladder through the encoder; 0: none
+    tries: int = 1  # decodings, all but the first with the ladder's own noise; the crystal that fits the ladder best is kept
 
     def __post_init__(self):
         check_fields(RecipeError, self)
@@ -246,11 +247,11 @@ class Generator:
         kept: SublatticeGuide | None = None,  # elements that stay where they are
     ) -> SampleResult:
         """The crystals that `ladders` stand for, with their coefficients."""
-        with limited_threads(widest(self)):
-            parts = [self.autoencoder.decode(part.to(self.device)) for part in ladders.split(batch_size)]
-            decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
-            found = refine_recovered(decode_crystals(decoded, self, recovery, conditions, kept), self, ladders, recovery, kept)
         names = tuple(range(len(ladders)) if indices is None else indices)
+        with limited_threads(widest(self)):
+            decoded, found = recover_ladders(self, ladders, ladders, recovery, batch_size, conditions, kept)
+            if recovery.tries > 1 and kept is None:
+                found = decode_again(found, self, ladders, recovery, batch_size, conditions, seed, names)
         return SampleResult(list(found.crystals), list(found.reasons), decoded, ladders.cpu(), found.residuals.double(), names,
                             seed, kind, found.counts, symmetries=found.symmetries, asked=conditions, grid=self.grid)
 
@@ -329,6 +330,47 @@ def refine_recovered(
         if before is None or new.order >= before.order or better.misfit[i] < FITS:
             crystals[i], symmetries[i] = new.crystal, new
     return replace(found, crystals=crystals, symmetries=symmetries)
+
+
+def recover_ladders(
+    generator: Generator,
+    ladders: Complex64[Tensor, "B C"],  # that are decoded
+    targets: Complex64[Tensor, "B C"],  # that the crystals are fitted to
+    options: RecoveryOptions, batch_size: int, conditions: Conditions | None = None, kept: SublatticeGuide | None = None,
+) -> tuple[Decoded, Recovery]:
+    """What the decoder gives for ladders, and the crystals recovered from it and refined."""
+    parts = [generator.autoencoder.decode(part.to(generator.device)) for part in ladders.split(batch_size)]
+    decoded = Decoded(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
+    found = decode_crystals(decoded, generator, options, conditions, kept)
+    return decoded, refine_recovered(found, generator, targets, options, kept)
+
+# %% ../../nbs/api/generation/03_generator.ipynb #87ce0530
+NOISE_OF_TRIES = 1000  # the stream of random numbers of the first further decoding
+
+
+def decode_again(
+    found: Recovery, generator: Generator, ladders: Complex64[Tensor, "B C"], options: RecoveryOptions, batch_size: int,
+    conditions: Conditions | None, seed: int,
+    names: Sequence[int],  # the noise of a ladder depends on the seed and its name alone
+) -> Recovery:
+    """`found`, with crystals that do not fit their ladders replaced where a decoding of a noisy ladder gives a better one."""
+    model, best = generator.autoencoder, found
+    mean = to_real(ladders.to(generator.device))
+    misfit = ladder_misfit(model, best.crystals, ladders.to(generator.device)).nan_to_num(math.inf)
+    for attempt in range(options.tries - 1):
+        rows = torch.nonzero(misfit > FITS)[:, 0]
+        if not len(rows):
+            break
+        keys = [keyed_generator(seed, names[i], NOISE_OF_TRIES + attempt) for i in rows.tolist()]
+        noise = torch.stack([torch.randn(mean.shape[1], generator=key) for key in keys]).to(mean.device)
+        noisy, targets = to_complex(model.ladder.sample(mean[rows], noise)), ladders[rows]
+        asked = None if conditions is None else conditions.at(rows)
+        _, other = recover_ladders(generator, noisy, targets, options, batch_size, asked)
+        new = ladder_misfit(model, other.crystals, targets.to(generator.device)).nan_to_num(math.inf)
+        wins = new < misfit[rows]
+        best = best.with_rows(rows[wins].tolist(), other, torch.nonzero(wins)[:, 0].tolist())
+        misfit[rows] = torch.minimum(misfit[rows], new)
+    return best
 
 # %% ../../nbs/api/generation/03_generator.ipynb #6999229f
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,10 @@
 # %% ../../../nbs/api/representation/recovery/08_recover.ipynb #6cc88aca
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from html import escape
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -53,6 +54,18 @@ class Recovery:
 
     def __len__(self) -> int:
         return len(self.crystals)
+
+    def with_rows(self, rows: Sequence[int], other: Recovery, of: Sequence[int]) -> Recovery:
+        """The same with crystals `rows` replaced by crystals `of` of another recovery; both without traces."""
+        changed: dict[str, Any] = {}
+        for each in fields(self):
+            own, theirs = getattr(self, each.name), getattr(other, each.name)
+            if own is None or theirs is None:
+                continue
+            changed[each.name] = copied = own.clone() if isinstance(own, Tensor) else list(own)
+            for i, k in zip(rows, of, strict=True):
+                copied[i] = theirs[k]
+        return replace(self, **changed)
 
     def __repr__(self) -> str:
         lost: dict[str, int] = {}
