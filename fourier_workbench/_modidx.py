@@ -2126,6 +2126,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                                   'fourier_workbench/generation/generator.py'),
                                                         'fourier_workbench.generation.generator._find_recipe': ( 'api/generation/generator.html#_find_recipe',
                                                                                                                  'fourier_workbench/generation/generator.py'),
+                                                        'fourier_workbench.generation.generator.add_decoder_noise': ( 'api/generation/generator.html#add_decoder_noise',
+                                                                                                                      'fourier_workbench/generation/generator.py'),
                                                         'fourier_workbench.generation.generator.decode_again': ( 'api/generation/generator.html#decode_again',
                                                                                                                  'fourier_workbench/generation/generator.py'),
                                                         'fourier_workbench.generation.generator.decode_crystals': ( 'api/generation/generator.html#decode_crystals',

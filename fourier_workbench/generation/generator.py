@@ -80,9 +80,10 @@ from ..threads import limited_threads
 # %% auto #0
 __all__ = ['MOST_STRAIN', 'UNMEASURED_STRAIN', 'Part', 'NO_DIFFUSER', 'NO_GUIDE', 'FITS', 'NOISE_OF_TRIES', 'Drawn',
            'RecoveryOptions', 'impose_composition', 'decode_crystals', 'Generator', 'require', 'encoder_inputs',
-           'split_range', 'fitting_batch', 'widest', 'refine_recovered', 'recover_ladders', 'decode_again', 'Drawing',
-           'draw_conditions', 'ladder_noise', 'starting_levels', 'draw_ladders', 'draw_samples', 'draw_until',
-           'draw_accepted', 'guided_denoiser', 'steered', 'held', 'shipped', 'load_generator']
+           'add_decoder_noise', 'split_range', 'fitting_batch', 'widest', 'refine_recovered', 'recover_ladders',
+           'decode_again', 'Drawing', 'draw_conditions', 'ladder_noise', 'starting_levels', 'draw_ladders',
+           'draw_samples', 'draw_until', 'draw_accepted', 'guided_denoiser', 'steered', 'held', 'shipped',
+           'load_generator']
 
 # %% ../../nbs/api/generation/03_generator.ipynb #b68415cf
 MOST_STRAIN, UNMEASURED_STRAIN = 0.2, 0.1  # limits for poor decoders, and for those without a measured error
@@ -153,10 +154,9 @@ class Generator:
     judge: PropertyModel | None = None  # says which compositions are likely to have a property
 
     def __repr__(self) -> str:
-        kept = int(self.autoencoder.selector.sum())
         conditioned = self.diffuser is not None and self.diffuser.config.conditions is not None
         known = [*(("composition", "symmetry") if conditioned else ()), *known_ranges(self)]
-        size = f"{kept} ladder channels, {self.autoencoder.basis.bpd}³ modes, grid {self.grid}"
+        size = f"{int(self.autoencoder.selector.sum())} ladder channels, {self.autoencoder.basis.bpd}³ modes, grid {self.grid}"
         return f"Generator({self.recipe.name}: {size}{'; knows ' + ', '.join(known) if known else ''})"
 
     @property
@@ -199,13 +199,12 @@ class Generator:
         guide: Any = None,  # decoded -> (B,) loss that steers the samples, or a sequence of these or of (function, weight)
         request: Request | None = None,  # what is asked of every sample
         batch_size: int | None = None,  # default: as many samples as fit in about 8192 tokens
-        recovery: RecoveryOptions = RecoveryOptions(),
+        recovery: RecoveryOptions = RecoveryOptions(), progress: bool = True,
         trace: bool = False,  # keep the ladders at every noise level
         first: int = 0,  # number of the first sample
         accept: float | None = None,  # largest relative residual; samples are drawn until n are accepted
         compositions: Literal["first", "open"] = "first",  # drawn first, as conditions, where the generator can; or open
         hold: float = 0.3,  # φ below which samples are led to the composition and space group of their conditions; 0: never
-        progress: bool = True,
     ) -> SampleResult:
         """Samples `first` … `first` + n − 1 of `seed`, or with `accept` as many as it takes, those not accepted included.
 
@@ -223,15 +222,13 @@ class Generator:
     def noise_control(self, n: int, seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Radial Laplace noise of scale τ on the kept channels, decoded: the score that needs no learning."""
         check_arguments(RecipeError, n=n, seed=seed)
-        noise = ladder_noise(self, seed, range(n))
-        return replace(self.decode(noise.draw(), recovery, seed=seed, kind="noise"), settings={"n": n})
+        noise = ladder_noise(self, seed, range(n)).draw()
+        return replace(self.decode(noise, recovery, seed=seed, kind="noise"), settings={"n": n})
 
     @torch.no_grad()
     def ceiling(self, crystals: Sequence[Crystal], seed: int = 0, recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
         """Real crystals encoded, the decoder's noise added, and decoded: the score of a perfect diffuser."""
-        mean = to_real(self.encode(crystals))
-        noise = torch.stack([torch.randn(mean.shape[1], generator=g) for g in sample_generators(seed, range(len(crystals)))])
-        ladders = to_complex(self.autoencoder.ladder.sample(mean, noise.to(mean.device)))
+        ladders = add_decoder_noise(self, self.encode(crystals), sample_generators(seed, range(len(crystals))))
         return replace(self.decode(ladders, recovery, seed=seed, kind="ceiling"), settings={"n": len(crystals)})
 
     def reconstruct(self, crystals: Sequence[Crystal], recovery: RecoveryOptions = RecoveryOptions()) -> SampleResult:
@@ -287,6 +284,16 @@ def encoder_inputs(generator: Generator, crystals: Sequence[Crystal], first: int
             raise RecipeError(f"crystal {first + i} ({crystals[i].formula}) cannot be encoded on a grid of {grid}: {reason}; "
                               "leave it out")
     return fourier.lattice.float(), fourier.species, fourier.coefficients
+
+
+def add_decoder_noise(
+    generator: Generator, ladders: Complex64[Tensor, "B C"],
+    sources: Sequence[torch.Generator],  # of random numbers, one a ladder
+) -> Complex64[Tensor, "B C"]:
+    """Ladders with the noise that the decoder was trained with (paper E.2)."""
+    mean = to_real(ladders)
+    noise = torch.stack([torch.randn(mean.shape[1], generator=source) for source in sources])
+    return to_complex(generator.autoencoder.ladder.sample(mean, noise.to(mean.device)))
 
 # %% ../../nbs/api/generation/03_generator.ipynb #b4d3d78f
 def split_range(n: int, size: int) -> list[range]:
@@ -354,19 +361,16 @@ def decode_again(
     names: Sequence[int],  # the noise of a ladder depends on the seed and its name alone
 ) -> Recovery:
     """`found`, with crystals that do not fit their ladders replaced where a decoding of a noisy ladder gives a better one."""
-    model, best = generator.autoencoder, found
-    mean = to_real(ladders.to(generator.device))
-    misfit = ladder_misfit(model, best.crystals, ladders.to(generator.device)).nan_to_num(math.inf)
+    model, best, ladders = generator.autoencoder, found, ladders.to(generator.device)
+    misfit = ladder_misfit(model, best.crystals, ladders).nan_to_num(math.inf)
     for attempt in range(options.tries - 1):
         rows = torch.nonzero(misfit > FITS)[:, 0]
         if not len(rows):
             break
         keys = [keyed_generator(seed, names[i], NOISE_OF_TRIES + attempt) for i in rows.tolist()]
-        noise = torch.stack([torch.randn(mean.shape[1], generator=key) for key in keys]).to(mean.device)
-        noisy, targets = to_complex(model.ladder.sample(mean[rows], noise)), ladders[rows]
-        asked = None if conditions is None else conditions.at(rows)
-        _, other = recover_ladders(generator, noisy, targets, options, batch_size, asked)
-        new = ladder_misfit(model, other.crystals, targets.to(generator.device)).nan_to_num(math.inf)
+        asked, targets = None if conditions is None else conditions.at(rows), ladders[rows]
+        _, other = recover_ladders(generator, add_decoder_noise(generator, targets, keys), targets, options, batch_size, asked)
+        new = ladder_misfit(model, other.crystals, targets).nan_to_num(math.inf)
         wins = new < misfit[rows]
         best = best.with_rows(rows[wins].tolist(), other, torch.nonzero(wins)[:, 0].tolist())
         misfit[rows] = torch.minimum(misfit[rows], new)

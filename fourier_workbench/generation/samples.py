@@ -180,8 +180,7 @@ class SampleResult:
             rows.append({"id": self.ids[k], "seed": self.seed, "index": self.indices[k], **describe(crystal),
                          "residual": float(self.residuals[k]), "reason": self.reasons[k], "valid": valid, "clean": clean,
                          "ghost": ghost, "empty": empty, "count_deviation": deviation})
-            if self.symmetries is not None:
-                rows[-1] |= describe_symmetry(self.symmetries[k])
+            rows[-1] |= {} if self.symmetries is None else describe_symmetry(self.symmetries[k])
         if self.asked is not None:
             for row, more in zip(rows, compare_asked(self.asked, self.decoded, self.crystals), strict=True):
                 row |= more
@@ -198,13 +197,13 @@ class SampleResult:
     def part(self, start: int, stop: int) -> Self:
         """Samples `start` … `stop` − 1 of this result."""
         rows, way = slice(start, stop), self.trajectory
+        names = ("crystals", "reasons", "ladders", "residuals", "indices", "counts", "symmetries")
+        own: dict[str, Any] = {name: None if (value := getattr(self, name)) is None else value[rows] for name in names}
         return replace(
-            self, crystals=self.crystals[rows], reasons=self.reasons[rows],
-            decoded=Decoded(*(tensor[rows] for tensor in self.decoded)), ladders=self.ladders[rows],
-            residuals=self.residuals[rows], indices=self.indices[rows], counts=None if self.counts is None else self.counts[rows],
-            trajectory=None if way is None else Trajectory(way.phi, way.noisy[:, rows], way.predicted[:, rows]),
-            symmetries=None if self.symmetries is None else self.symmetries[rows],
+            self, **own,
+            decoded=Decoded(*(tensor[rows] for tensor in self.decoded)),
             asked=None if self.asked is None else self.asked.at(rows),
+            trajectory=None if way is None else Trajectory(way.phi, way.noisy[:, rows], way.predicted[:, rows]),
             properties={name: values[rows] for name, values in self.properties.items()})
 
     def with_properties(self, **values: Sequence[float]) -> Self:
@@ -214,30 +213,23 @@ class SampleResult:
         known = {name: tuple(float("nan" if pd.isna(value) else value) for value in each) for name, each in values.items()}
         return replace(self, properties=self.properties | known)
 
-    def accepting(
-        self,
-        accept: float,  # largest relative residual
-    ) -> Self:
-        """The same samples; those with a larger residual are rejected with the reason `not accepted`."""
-        worse = [reason is None and not residual <= accept
-                 for reason, residual in zip(self.reasons, self.residuals.tolist(), strict=True)]
+    def accepting(self, accept: float) -> Self:
+        """The same samples; those with a relative residual above `accept` are rejected with the reason `not accepted`."""
+        pairs = zip(self.reasons, self.residuals.tolist(), strict=True)
+        worse = [reason is None and not residual <= accept for reason, residual in pairs]
         return replace(self, reasons=["not accepted" if bad else r for bad, r in zip(worse, self.reasons, strict=True)],
                        crystals=[None if bad else c for bad, c in zip(worse, self.crystals, strict=True)])
 
     def energies(self, potential: str = "chgnet", **options: Any) -> pd.DataFrame:
-        """Energy above the hull of MP-20's training crystals, one row per sample; `relax=False` takes samples as drawn.
+        """Energy above the hull of MP-20's training crystals, a row per sample; `EvaluationError` without the potential.
 
-        `evaluation.stability.hull.sample_energies` says which options there are, such as `seconds`, `workers` and `directory`.
-        Raises `EvaluationError` where the potential is not installed.
+        The options are those of `evaluation.stability.hull.sample_energies`, such as `relax`, `seconds` and `directory`.
         """
         judge = import_module("fourier_workbench.evaluation.stability.hull").sample_energies  # a later room, for convenience
         return judge(self.crystals, self.ids, potential=potential, **options)
 
     def compare_known(self, known: Any = "mp20") -> pd.DataFrame:
-        """Whether samples are new beside known crystals, by hash, and the nearest of these: one row per sample.
-
-        `known` names a table that comes with the package, or is the path of another; see `evaluation.known`.
-        """
+        """Whether samples are new, by hash, and the nearest known crystals, a row per sample; `known` as for `load_known`."""
         found = import_module("fourier_workbench.evaluation.known").load_known(known).compare(self.crystals)
         formulas = [None if c is None else c.reduced_formula for c in self.crystals]
         return pd.DataFrame({"id": self.ids, "formula": formulas, **found})
