@@ -2050,6 +2050,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                            'fourier_workbench/generation/asking.py'),
                                                      'fourier_workbench.generation.asking.likelihood': ( 'api/generation/requests.html#likelihood',
                                                                                                          'fourier_workbench/generation/asking.py'),
+                                                     'fourier_workbench.generation.asking.of_its_start': ( 'api/generation/requests.html#of_its_start',
+                                                                                                           'fourier_workbench/generation/asking.py'),
                                                      'fourier_workbench.generation.asking.open_compositions': ( 'api/generation/requests.html#open_compositions',
                                                                                                                 'fourier_workbench/generation/asking.py'),
                                                      'fourier_workbench.generation.asking.propose': ( 'api/generation/requests.html#propose',

@@ -224,6 +224,24 @@ def test_a_start_is_left_further_behind_the_higher_its_level(laptop: Generator) 
     assert apart[0] < apart[1] < apart[2]
 
 
+def test_a_crystal_drawn_anew_keeps_its_elements(told: Generator, laptop: Generator) -> None:
+    sized, symmetric = Request(start=TITANATE, phi=0.3, n_atoms=(3, 8)), Request(start=TITANATE, phi=0.3, crystal_system="cubic")
+    either = {"Sr", "Ti", "O"}
+    for request in (sized, Request(start=TITANATE, phi=0.3, sizes={4: 1, 6: 1})):
+        answer = answer_request(request, told, 0, range(8))
+        assert {frozenset(row[row > 0].tolist()) for row in answer.conditions.species} == {frozenset({8, 22, 38})}
+    answer = answer_request(symmetric, told, 0, range(4))
+    assert (answer.conditions.counts.sort(1, descending=True).values[:, :3] == torch.tensor([3, 1, 1])).all()
+    drawn = told.sample(3, request=sized, **HOW)
+    assert all({part.rstrip("0123456789") for part in crystal.formula.split()} == either
+               for crystal in drawn.crystals if crystal is not None)
+    named = Request(start=TITANATE, phi=0.3, required=("Na", "Cl"), n_atoms=(2, 6))
+    assert {11, 17} == set(answer_request(named, told, 0, range(4)).conditions.species.unique().tolist()) - {0}
+    assert answer_request(Request(start=TITANATE, phi=0.3), told, 0, range(2)).conditions is None, "nothing is asked of it"
+    led = answer_request(Request(start=SALT, phi=0.3, n_atoms=(2, 8)), laptop, 0, range(2))
+    assert led.conditions.species[:, :2].tolist() == [[11, 17]] * 2
+
+
 def test_a_model_without_conditions_is_led(laptop: Generator) -> None:
     result = laptop.sample(12, request=Request(formula="Li2O"), steps=15, seed=0, progress=False)
     assert result.table["decoded_as_asked"].mean() > 0.5

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'told_ranges', 'known_ranges', 'check_ranges', 'asks_composition', 'told_properties', 'likelihood', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'answer_request', 'put_back']
+__all__ = ['PARTICLES', 'ROUNDS', 'TOGETHER', 'Answering', 'told_ranges', 'known_ranges', 'check_ranges', 'asks_composition', 'told_properties', 'likelihood', 'check_possible', 'size_ranges', 'group_logits', 'units_of', 'fixed_compositions', 'Draft', 'propose', 'open_compositions', 'Answer', 'of_its_start', 'answer_request', 'put_back']
 
 # %% ../../nbs/api/generation/01_requests.ipynb #c4070f0d
 from collections import Counter
@@ -351,8 +351,23 @@ class Answer:
     matching: int = 0  # those among them that had what was asked
 
 
+def of_its_start(request: Request) -> Request:
+    """A request that draws a crystal anew, with its elements stated where it asks for symmetry, size or properties only.
+
+    Symmetry alone leaves the numbers of atoms as they are; sizes and properties leave them open.
+    """
+    named = (request.composition, request.required or None, request.allowed, request.forbidden or None, request.keep or None)
+    names = any(part is not None for part in named)
+    sizes = request.n_atoms is not None or request.sizes is not None or request.ranges
+    if request.start is None or request.phi is None or names or not (sizes or request.system):
+        return request
+    atoms = Counter(Element.from_Z(int(z)).symbol for z in request.start.numbers)
+    return replace(request, required=tuple(atoms)) if sizes else replace(request, counts=atoms)
+
+
 def answer_request(request: Request, generator: Answering, seed: int, indices: Sequence[int]) -> Answer:
     """Conditions and guides of samples `indices` of `seed`. Raises `RecipeError` for what the model cannot do."""
+    request = of_its_start(request)
     check_possible(request, generator)
     config = None if generator.diffuser is None else generator.diffuser.config.conditions
     composer, most, n = generator.composer, 128 if config is None else config.max_count, len(indices)
