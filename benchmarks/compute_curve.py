@@ -33,7 +33,8 @@ def scaled(share: float) -> Recipe:
     """The recipe at a share of its steps."""
     recipe = recipes.mp20()
     assert recipe.diffuser is not None
-    return override(recipe, name=f"mp20 at {share:g}", composition=None, autoencoder__steps=max(1, round(share * recipe.autoencoder.steps)),
+    return override(recipe, name=f"mp20 at {share:g}", composition=None,
+                    autoencoder__steps=max(1, round(share * recipe.autoencoder.steps)),
                     diffuser__steps=max(1, round(share * recipe.diffuser.steps)))
 
 

@@ -56,7 +56,8 @@ def table() -> str:
         back = 100 * given["match"]["value"]
         tested, whole = given["tested on"], given["of a test split of"]
         share = f"all {whole} test crystals" if tested == whole else f"{tested} of the {whole} test crystals"
-        lines.append(f"\nIts autoencoder reconstructs {back:.1f} % of {share} "
+        tries = f" in up to {given['tries']} tries" if given.get("tries", 1) > 1 else ""
+        lines.append(f"\nIts autoencoder reconstructs {back:.1f} % of {share}{tries} "
                      f"(StructureMatcher; {others}).")  # fmt: skip
     return "\n".join(lines)
 
