@@ -352,13 +352,13 @@ class Answer:
 
 
 def of_its_start(request: Request) -> Request:
-    """A request that draws a crystal anew, with its elements stated where it asks for symmetry, size or properties only.
+    """A request that draws a crystal anew, with the crystal's elements stated where it names none but a symmetry or a size.
 
-    Symmetry alone leaves the numbers of atoms as they are; sizes and properties leave them open.
+    Symmetry alone leaves the numbers of atoms as they are, a size leaves them open.
     """
     named = (request.composition, request.required or None, request.allowed, request.forbidden or None, request.keep or None)
     names = any(part is not None for part in named)
-    sizes = request.n_atoms is not None or request.sizes is not None or request.ranges
+    sizes = request.n_atoms is not None or request.sizes is not None
     if request.start is None or request.phi is None or names or not (sizes or request.system):
         return request
     atoms = Counter(Element.from_Z(int(z)).symbol for z in request.start.numbers)
