@@ -356,8 +356,7 @@ def of_its_start(request: Request) -> Request:
 
     Symmetry alone leaves the numbers of atoms as they are, a size leaves them open.
     """
-    named = (request.composition, request.required or None, request.allowed, request.forbidden or None, request.keep or None)
-    names = any(part is not None for part in named)
+    names = request.composition is not None or asks_composition(replace(request, n_atoms=None, sizes=None))
     sizes = request.n_atoms is not None or request.sizes is not None
     if request.start is None or request.phi is None or names or not (sizes or request.system):
         return request

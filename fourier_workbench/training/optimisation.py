@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Coefficients', 'FUSED', 'Model', 'warmup_cosine', 'orthogonalise', 'BatchedMuon', 'make_optimisers', 'set_learning_rates', 'AveragedWeights', 'OptimisedModel']
+__all__ = ['FUSED', 'Model', 'warmup_cosine', 'orthogonalise', 'BatchedMuon', 'make_optimisers', 'set_learning_rates', 'AveragedWeights', 'OptimisedModel']
 
 # %% ../../nbs/api/training/02_losses_and_optimisation.ipynb #31d3ab93
 import math
@@ -34,11 +34,10 @@ def warmup_cosine(config: OptimiserConfig, step: int, steps: int) -> float:
     return config.lr_final + (1 - config.lr_final) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 # %% ../../nbs/api/training/02_losses_and_optimisation.ipynb #375ca4a4
-Coefficients = tuple[float, float, float]
-
-
 def orthogonalise(
-    matrices: Float[Tensor, "n rows columns"], coefficients: Coefficients, steps: int, eps: float
+    matrices: Float[Tensor, "n rows columns"],
+    coefficients: tuple[float, float, float],  # of the quintic, lowest power first
+    steps: int, eps: float,
 ) -> Float[Tensor, "n rows columns"]:
     """Nearly orthogonal matrices with the singular vectors of the given ones, by Newton–Schulz iterations of a quintic.
 
@@ -79,7 +78,10 @@ class BatchedMuon(torch.optim.Muon):
     def _update(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Update `matrices` of one shape with the settings of `group`."""
         gradients = [p.grad for p in matrices if p.grad is not None]
-        momenta = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in matrices]
+        for p in matrices:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        momenta = [self.state[p]["momentum_buffer"] for p in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         directions = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
         orthogonal = orthogonalise(torch.stack(directions), group["ns_coefficients"], group["ns_steps"], group["eps"])
