@@ -38,13 +38,19 @@ COMMANDS: dict[str, Callable[..., None]] = {}
 PACKAGE = Path(str(files("fourier_workbench")))
 
 
+@functools.cache  # a module's functions are asked for one after another
+def _comments(source: str) -> dict[int, str]:
+    """The comments of a module by line."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+
+
 def argument_comments(
     node: ast.FunctionDef | ast.ClassDef,
     source: str,  # of its module
 ) -> dict[str, str]:
     """The comment behind each argument of a function, or behind each field of a dataclass, that has one."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    comments = _comments(source)
     if isinstance(node, ast.ClassDef):
         fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
         ends = {ast.unparse(each.target): each.end_lineno for each in fields}

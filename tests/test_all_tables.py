@@ -121,6 +121,12 @@ def test_a_kill_in_the_middle_loses_nothing(undisturbed, scale, tmp_path) -> Non
     process.wait()
     before = finished()
     assert len(trainings) - len(left) // 2 <= len(before) < len(trainings) and not (out / "all_tables.json").exists()
+    asked = start(out, scale)  # asked to end, it leaves the rows that it has
+    while len(finished()) < len(before) + 2 and asked.poll() is None:  # one may be the last of the killed command's worker
+        time.sleep(0.05)
+    asked.send_signal(signal.SIGTERM)
+    assert asked.wait(60) == 130 and before.items() < finished().items() and len(finished()) < len(trainings)
+    assert json.loads((out / "all_tables.json").read_text(encoding="utf-8"))["tables"]["table8"]["rows"]
     again = start(out, scale)
     again.communicate()
     assert again.returncode == 0 and len(finished()) == len(trainings)

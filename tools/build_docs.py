@@ -27,7 +27,7 @@ import reference
 from fastcore.nbio import mk_cell, read_nb
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import Processor
-from nbdev.processors import FilterDefaults, add_links, add_show_docs, clean_show_doc, exec_show_docs
+from nbdev.processors import FilterDefaults, add_links, add_show_docs, clean_magics, clean_show_doc, exec_show_docs
 from nbformat.v4 import new_markdown_cell
 
 from notebooks import executed
@@ -100,7 +100,8 @@ class Processors(FilterDefaults):
 
     def base_procs(self) -> list[Any]:
         "Processors in their order."
-        ours = {FrontmatterProc: [], exec_show_docs: [self.document], add_show_docs: [], clean_show_doc: [], add_links: []}
+        ours = {FrontmatterProc: [], exec_show_docs: [self.document], add_show_docs: [], clean_show_doc: [], add_links: [],
+                clean_magics: []}  # our notebooks have no magics; it would read pyproject.toml again for each cell
         return [new for each in super().base_procs() for new in ours.get(each, [each])]
 
 

@@ -11,12 +11,15 @@ __all__ = ['Rows', 'plan', 'AllTables', 'predict', 'reproduce_all']
 import json
 import math
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,10 +117,10 @@ class _Queue:
         except Exception as error:  # of any origin: the other rows must run
             self.failed[key] = _message(error)
 
-    def seconds_done(self, running: dict[Future[dict[str, Any]], str]) -> float:
-        """Predicted seconds of what is finished, and of the finished part of what is running."""
-        finished = sum(self.seconds[key] for key in (*self.found, *self.failed))
-        return finished + sum(self.seconds[key] * progress_of(self.trainings[key], self.out) for key in running.values())
+    def seconds_done(self) -> float:
+        """Predicted seconds of what is finished or failed, and of the finished part of what was begun."""
+        part = lambda key: 1.0 if key in self.failed else progress_of(self.trainings[key], self.out)  # noqa: E731
+        return round(sum(seconds * part(key) for key, seconds in self.seconds.items()), 1)
 
     def run(
         self, submit: Callable[[Training], Future[dict[str, Any]]], workers: int, bar: Any, say: Callable[[str], None]
@@ -133,7 +136,7 @@ class _Queue:
                 self.take(key, future)
                 count = f"{len(self.found) + len(self.failed)}/{len(self.trainings)}"
                 say(f"{count} {self.names[key]}: {self.failed.get(key, 'done')}")
-            bar.n = round(self.seconds_done(running), 1)
+            bar.n = self.seconds_done()
             bar.refresh()
 
 # %% ../../nbs/api/reproduction/02_reproduce.ipynb #6b7b1d00
@@ -282,13 +285,33 @@ def predict(trainings: dict[str, Training]) -> dict[str, float]:
     return out
 
 
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Inside, SIGTERM interrupts as Ctrl-C does. Only a main thread can receive signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _work(queue: _Queue, workers: int, corpus: Path, limit: float | None, say: Callable[[str], None]) -> None:
     """Run the trainings in `workers` processes, and show the part of the predicted time that is done."""
     shown = "{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left"
+    total, before = round(sum(queue.seconds.values())), queue.seconds_done()  # what was there already took no time now
+    others = active_children()
     with (ProcessPoolExecutor(workers, get_context("spawn"), begin_worker, (os.getpid(),)) as pool,
-          tqdm(total=round(sum(queue.seconds.values())), smoothing=0, bar_format=shown) as bar):
+          tqdm(total=total, initial=before, smoothing=0, bar_format=shown) as bar):
         submit = lambda training: pool.submit(run_training, training, corpus, queue.out, limit)  # noqa: E731
-        queue.run(submit, workers, bar, bar.write if say is print else say)
+        try:
+            queue.run(submit, workers, bar, bar.write if say is print else say)
+        except BaseException:
+            for worker in set(active_children()) - set(others):  # a training saves and stops; the pool would wait for its end
+                worker.terminate()
+            raise
 
 
 def reproduce_all(
@@ -325,7 +348,8 @@ def reproduce_all(
         about = {"scale": name, "command": command, "commit": _commit(), "machine": describe_machine(), "workers": workers,
                  "seeds": seeds, "data": _about_data(corpus, data, limit), "predicted_s": total}
         try:
-            _work(queue, workers, corpus.path, limit, say)
+            with _sigterm_interrupts():
+                _work(queue, workers, corpus.path, limit, say)
         finally:  # a command that is stopped leaves what it has
             about["processor_s"] = sum(one["cpu_s"] for one in queue.found.values())
             tables = {table: _table(TABLES[table], rows, queue.found, queue.failed, seeds) for table in TABLES}
