@@ -24,11 +24,12 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
-IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "scipy.stats", "scipy.optimize", "scipy.signal",
-            "scipy.spatial.distance", "pymatgen.symmetry.analyzer", "pymatgen.io.cif", "pymatgen.analysis.structure_matcher",
-            "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects", "plotly.subplots", "skimage.measure", "ase.io",
-            "jaxtyping", "pydantic.dataclasses", "pydantic.type_adapter", "tyro", "jinja2", "pebble", "yaml", "psutil",
-            "safetensors.torch", "tqdm.auto", "ipykernel.kernelapp")  # fmt: skip
+IMPORTED = ("torch", "torch._dynamo", "lightning_fabric", "pandas", "pandas.io.formats.style", "scipy.stats", "scipy.optimize",
+            "scipy.signal", "scipy.spatial.distance", "pymatgen.symmetry.analyzer", "pymatgen.io.cif",
+            "pymatgen.analysis.structure_matcher", "pyarrow.parquet", "ipywidgets", "anywidget", "plotly.graph_objects",
+            "plotly.subplots", "matplotlib.pyplot", "nbformat", "skimage.measure", "ase.io", "jaxtyping", "pydantic.dataclasses",
+            "pydantic.type_adapter", "tyro", "jinja2", "pebble", "yaml", "psutil", "safetensors.torch", "tqdm.auto",
+            "ipykernel.kernelapp", "ipykernel.debugger")  # fmt: skip
 
 
 FORKS = sys.platform.startswith("linux")
@@ -71,7 +72,7 @@ class ForkedKernel(AsyncKernelManager):
 @cache
 def server() -> tuple[subprocess.Popen[str], Lock]:
     "The process that forks, one for each that asks; it ends with its standard input."
-    command = [sys.executable, "-P", __file__]
+    command = [sys.executable, "-P", "-Xfrozen_modules=off", __file__]  # debugpy warns of frozen modules
     environment = {"OMP_NUM_THREADS": "1", **os.environ}  # libraries count their threads when they are imported
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdin is not None
@@ -163,6 +164,7 @@ def become(job: dict[str, Any]) -> None:
 
 def serve() -> None:
     "Fork a kernel for every line of the standard input, and say its number."
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as in a kernel; it is read on import
     for name in IMPORTED:
         import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
