@@ -45,12 +45,10 @@ def shortest_distances(lattice: Float64[np.ndarray, "3 3"], grid: int) -> Float3
     reduced, back = delaunay(lattice)
     apart = np.indices((grid,) * 3).reshape(3, -1).T @ back / grid  # fractions of the reduced cell
     apart -= np.rint(apart)
-    images = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     near = apart @ reduced
-    squared = np.full(len(near), np.inf)
-    for image in images @ reduced:
-        np.minimum(squared, np.square(near + image).sum(1), out=squared)
-    return np.sqrt(squared).astype(np.float32).reshape((grid,) * 3)
+    images = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), -1).reshape(-1, 3) @ reduced
+    further = (np.square(images).sum(1)[:, None] + 2 * images @ near.T).min(0)  # |near + image|² − |near|² of the nearest image
+    return np.sqrt(np.square(near).sum(1) + further).astype(np.float32).reshape((grid,) * 3)
 
 
 def contact_ratios(
@@ -211,7 +209,7 @@ class Arrangement:
             for s in np.flatnonzero(left).tolist():
                 fit = self.orbits.having(*(size for size in sizes if size <= left[s] and feasible[s][left[s] - size]))
                 gain = self.gain(s) if rng is None else self.gain(s) + rng.gumbel(scale=0.2, size=len(multiplicity))
-                k = int(np.where(fit, gain, -np.inf).argmax())
+                k = int((gain if self.orbits.whole else np.where(fit, gain, -np.inf)).argmax())
                 best = max(best, (float(gain[k]), s, k))
             _, s, k = best
             self.add(s, k)
