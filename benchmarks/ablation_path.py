@@ -2,11 +2,11 @@
 
     python benchmarks/ablation_path.py OUT/corpus OUT --scale laptop --steps 6000 --seeds 2
 
-Every row of Table 6 is trained at the size that the scale gives it, for `--steps` steps; where OUT is that of `fwb reproduce all`
-at the same scale and length, its rows are taken. Then row FFFFT, the paper's best but one and the one that our recipes start from,
-with one choice of ours at a time, and with the other optimiser: the loss stays the same, so L_VAE can be compared. Finished rows
-are kept in OUT, the same command goes on where it was stopped; the table is written to OUT/ablation_path.json after each row, with
-the change that every toggle makes in both paths.
+Every row of Table 6 is trained at the size that the scale gives it, for `--steps` steps; where OUT is that of
+`fwb reproduce all` at the same scale and length, its rows are taken. Then row FFFFT, the paper's best but one and the one that
+our recipes start from, with one choice of ours at a time, and with the other optimiser: the loss stays the same, so L_VAE can be
+compared. Finished rows are kept in OUT, the same command goes on where it was stopped; the table is written to
+OUT/ablation_path.json after each row, with the change that every toggle makes in both paths.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def main() -> None:
     corpus, found = Corpus(args.corpus), {}
     command = f"python benchmarks/ablation_path.py CORPUS OUT --scale {args.scale} --steps {args.steps} --seeds {args.seeds}"
     about = {"command": command, "commit": _commit(), "machine": describe_machine(), "steps": args.steps, "seeds": args.seeds,
-             "data": {"source": corpus.path.name, "train": len(corpus.split("train")), "hash": corpus.hash}}
+             "data": {"source": Path(corpus.manifest["source"]).name, "train": len(corpus.split("train")), "hash": corpus.hash}}
     for (name, seed), training in trainings(args, corpus).items():
         found[name, seed] = run_training(training, args.corpus, args.out / "runs")
         rows = rows_of(found)
