@@ -142,7 +142,6 @@ def test_a_kill_between_the_two_files_of_a_checkpoint_costs_only_steps(corpus, t
     assert fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False, callback=at) is None
     assert load_checkpoint(latest.with_suffix(""), "autoencoder")[1]["step"] == 8
     shutil.copy(latest.with_name("latest.previous.safetensors"), latest)  # words of one, tensors of the other
-    RunDirectory(tmp_path / "torn").set_command("run")
     with pytest.warns(UserWarning, match="using latest.previous instead"):
         torn = fit_autoencoder(recipe, corpus, tmp_path / "torn", progress=False)
     whole = fit_autoencoder(recipe, corpus, tmp_path / "whole", progress=False)

@@ -287,6 +287,8 @@ class Trainer:
                     if command == "stop":
                         checkpointer.save(done)
                         control.report("stopped", done)
+                        if stage.fabric.is_global_zero:  # it is carried out: the next call resumes
+                            self.directory.set_command("run")
                         stage.fabric.barrier()  # a launcher may end all processes when one exits; the main one is still writing
                         return False
                     values = stage.step(done)
