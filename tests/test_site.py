@@ -164,6 +164,13 @@ def drag(page: Page, selector: str) -> None:
     page.mouse.up()
 
 
+def test_no_page_is_wider_than_the_window(site: Path, browser: Browser) -> None:
+    page = browser.page(site / "CONTRIBUTING.html")
+    for width in (400, 900, 1040, 1120, 1290, 1330, 1600):  # around the widths where lists of contents come and go
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_structures_turn_without_a_kernel(site: Path, browser: Browser) -> None:
     page = browser.page(site / "tutorials/explore_a_crystal.html")
     scene = page.locator(".fw-scene canvas").first
