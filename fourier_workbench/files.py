@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'json_text', 'write_json', 'writable_folder', 'output_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'RunDirectory']
+__all__ = ['writing', 'atomic_write', 'remove_leftovers', 'json_text', 'write_json', 'writable_folder', 'output_folder', 'read_json', 'decode_text', 'process_started', 'this_process', 'is_alive', 'claim_folder', 'end_with', 'on_sigterm', 'RunDirectory']
 
 # %% ../nbs/api/core/01_foundations.ipynb #5a2b59b7
 import codecs
@@ -16,13 +16,15 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -253,6 +255,19 @@ def end_with(
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def on_sigterm(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Inside, SIGTERM calls `handler`. Only a main thread can receive signals; elsewhere nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/api/core/01_foundations.ipynb #14fde188
 class RunDirectory:

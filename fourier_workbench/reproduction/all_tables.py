@@ -13,11 +13,9 @@ import math
 import os
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -32,7 +30,7 @@ from ..config.paper_tables import TABLES, PaperTable
 from ..data.corpus import Corpus
 from ..data.preparation.prepare import prepare_corpus
 from ..errors import RecipeError, RunError, WorkbenchError
-from ..files import claim_folder, write_json
+from ..files import claim_folder, on_sigterm, write_json
 from ..representation.basis import FourierBasis
 from .agreement import order_agreement
 from .result_table import describe_machine
@@ -285,19 +283,6 @@ def predict(trainings: dict[str, Training]) -> dict[str, float]:
     return out
 
 
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Inside, SIGTERM interrupts as Ctrl-C does. Only a main thread can receive signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _work(queue: _Queue, workers: int, corpus: Path, limit: float | None, say: Callable[[str], None]) -> None:
     """Run the trainings in `workers` processes, and show the part of the predicted time that is done."""
     shown = "{percentage:3.0f}% |{bar:30}| {elapsed} gone, {remaining} left"
@@ -348,7 +333,7 @@ def reproduce_all(
         about = {"scale": name, "command": command, "commit": _commit(), "machine": describe_machine(), "workers": workers,
                  "seeds": seeds, "data": _about_data(corpus, data, limit), "predicted_s": total}
         try:
-            with _sigterm_interrupts():
+            with on_sigterm(signal.default_int_handler):  # it interrupts as Ctrl-C does
                 _work(queue, workers, corpus.path, limit, say)
         finally:  # a command that is stopped leaves what it has
             about["processor_s"] = sum(one["cpu_s"] for one in queue.found.values())

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,7 +23,7 @@ from ..checkpoints import load_latest, save_checkpoint
 from ..config.schema import OptimiserConfig, Recipe
 from ..data.batches import batch_indices
 from ..errors import CheckpointError, RecipeError, RunError
-from ..files import RunDirectory, read_json
+from ..files import RunDirectory, on_sigterm, read_json
 from ..model.execution import ExecutionConfig
 from .losses import PHI_EDGES
 
@@ -198,17 +196,9 @@ class MetricLogger:
         return mean
 
 # %% ../../nbs/api/training/03_trainer.ipynb #4aeeb809
-@contextmanager
-def stop_on_sigterm(directory: RunDirectory) -> Iterator[None]:
-    """Inside, SIGTERM asks the run in `directory` to save and stop. Only a main thread can receive signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: directory.set_command("stop"))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def stop_on_sigterm(directory: RunDirectory) -> AbstractContextManager[None]:
+    """Inside, SIGTERM asks the run in `directory` to save and stop, where `on_sigterm` can."""
+    return on_sigterm(lambda *_: directory.set_command("stop"))
 
 
 class RunControl:
